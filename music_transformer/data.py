@@ -6,10 +6,10 @@ Docs: https://music-transformer.github.io/music_transformer/data.html.md"""
 
 # %% auto #0
 __all__ = ['note_dtype', 'MidiError', 'Performance', 'write_midi', 'write_file', 'new_folder', 'restore_folder', 'sustain',
-           'ticks_to_seconds', 'read_midi', 'Piece', 'content_split', 'download_maestro', 'corpus']
+           'ticks_to_seconds', 'read_midi', 'Piece', 'Corpus', 'content_split', 'download_maestro', 'corpus']
 
 # %% ../nbs/00_data.ipynb #e9af1513
-import csv, hashlib, io, os, shutil, zipfile, zlib
+import csv, hashlib, html, io, os, re, shutil, zipfile, zlib
 from collections import defaultdict, deque
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -65,7 +65,7 @@ def plot(
     if ax is None: _,ax = plt.subplots(figsize=(9,2.5), layout='constrained')
     n = self.notes
     ax.barh(n['pitch'], n['end']-n['start'], left=n['start'], height=.8, color=plt.get_cmap(cmap)(n['velocity']/127))
-    lo,hi = (n['pitch'].min(),n['pitch'].max()) if len(n) else (60,72)
+    lo,hi = (int(n['pitch'].min()),int(n['pitch'].max())) if len(n) else (60,72)
     ax.set(xlabel='seconds', ylabel='pitch', ylim=(lo-2.,hi+2.), xlim=(0,max(self.seconds,1)), title=self.title)
     ticks = [p for p in range(0,128,12) if lo-2<=p<=hi+2]
     ax.set_yticks(ticks, [f'C{p//12-1}' for p in ticks])
@@ -205,9 +205,8 @@ def _voices_fast(raw):
     "Ticks a beat, tempo changes and voices by `symusic`; `None` where it could lose a pedal."
     score = symusic.Score.from_midi(raw)
     tracks = [t for t in score.tracks if len(t.notes)]
-    bodies = list(_chunks(raw))
     if len(tracks)!=1 or len(score.tracks)!=1: return None
-    if sum(any(0xb0<=b<=0xbf for b in o) for o in bodies)>1: return None  # controllers in a second chunk
+    if sum(bool(re.search(rb'[\xb0-\xbf]', o)) for o in _chunks(raw))>1: return None # perhaps controllers in a second chunk
     t,tempo = tracks[0],score.tempos.numpy()
     n,c = t.notes.numpy(),t.controls.numpy()
     pedal = c['number']==64
@@ -313,6 +312,28 @@ class Piece:
 @lru_cache(4)
 def _zip(path, pid): return zipfile.ZipFile(path) # a forked worker must not share its parent's place in the file
 
+# %% ../nbs/00_data.ipynb #8ab0ed7e
+class Corpus(L):
+    "Pieces, in the order of their file names."
+    def where(self,
+        **facts, # split, composer, title, year, ...: a value, part of a name, a collection of values, or a function that says yes
+    )->'Corpus':
+        "The pieces to which all of `facts` apply."
+        def says_yes(want, have):
+            if callable(want): return want(have)
+            if isinstance(have, str) and isinstance(want, str): return want.lower() in have.lower()
+            return have in want if isinstance(want, (list,tuple,set,range)) else have==want
+        return type(self)(o for o in self if all(says_yes(v, getattr(o, k)) for k,v in facts.items()))
+
+    @property
+    def hours(self)->float: return sum(o.seconds for o in self)/3600
+
+    def _repr_html_(self):
+        cols = ('composer','title','split','year','seconds','file')
+        row = lambda o,tag: '<tr>' + ''.join(f'<{tag}>{html.escape(str(v))}</{tag}>' for v in o) + '</tr>'
+        rest = f'<p>and {len(self)-10} more</p>' if len(self)>10 else ''
+        return f'<table>{row(cols, "th")}{"".join(row([getattr(o, k) for k in cols], "td") for o in self[:10])}</table>{rest}'
+
 # %% ../nbs/00_data.ipynb #eac3d48d
 def content_split(raw:bytes)->str:
     "A split by hash of the content: 80 % train, 10 % validation, 10 % test."
@@ -330,7 +351,7 @@ def download_maestro()->Path:
 
 def corpus(
     source, # a zip, a folder of MIDI, one MIDI file, or 'maestro', which downloads the official archive
-)->L: # of `Piece`, in the order of their names
+)->Corpus: # of `Piece`, in the order of their names
     "The pieces of a corpus, with MAESTRO's official split where its table is there."
     path = download_maestro() if str(source)=='maestro' else Path(source)
     if not path.exists(): raise FileNotFoundError(f'{source} is not there; give a zip, a folder of MIDI files, or the word maestro.')
@@ -341,11 +362,11 @@ def corpus(
     if not files: raise ValueError(f'{source} holds no MIDI files (.mid, .midi).')
     table = next((o for o in names if Path(o).match('maestro-v*.csv')), None)
     if table: return _maestro_pieces(str(root), table, read(table).decode('utf-8-sig'), set(files))
-    return L(Piece(str(root), o, content_split(read(o)), title=Path(o).stem) for o in files)
+    return Corpus(Piece(str(root), o, content_split(read(o)), title=Path(o).stem) for o in files)
 
 def _maestro_pieces(root, table, text, files):
     "The rows of MAESTRO's own table whose files are there."
     base = Path(table).parent
     rows = ((((base/r['midi_filename']).as_posix()), r) for r in csv.DictReader(io.StringIO(text)))
-    return L(sorted((Piece(root, f, r['split'], r['canonical_composer'], r['canonical_title'], int(r['year']), float(r['duration']))
+    return Corpus(sorted((Piece(root, f, r['split'], r['canonical_composer'], r['canonical_title'], int(r['year']), float(r['duration']))
                      for f,r in rows if f in files), key=lambda o: o.file))

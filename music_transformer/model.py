@@ -29,6 +29,7 @@ def rel_attention(
     "Causal relative attention (Huang et al. 2018), exact, without ever holding a (T, T) matrix."
     B,H,T,d = q.shape; S = k.shape[2]
     q = q*d**-.5
+    if T==1: return (q@k.transpose(2,3) + _newest_by_distance(q, e, S)).softmax(-1) @ v
     reach = torch.arange(S-1, -min(block,T), -1, device=q.device).clamp(0, e.shape[1]-1)
     et = e[:,reach].transpose(1,2)                                     # (H, d, S+n-1), farthest first
     kt,out = k.transpose(2,3),[]
@@ -42,6 +43,13 @@ def rel_attention(
         if n>1: s[...,t-n:] += torch.full((n,n), -torch.inf, dtype=s.dtype, device=s.device).triu(1)
         out.append(s.softmax(-1) @ v[:,:,:t])
     return torch.cat(out, 2)
+
+def _newest_by_distance(q, e, S):
+    "For a single newest query, its scores by distance in the order of the S keys: no skew, no copy of `e`."
+    M = e.shape[1]
+    r = q @ e[:,:S].transpose(1,2)                                      # (B, H, 1, min(S,M)), nearest first
+    if S>M: r = torch.cat([r, r[...,-1:].expand(*r.shape[:-1], S-M)], -1)
+    return r.flip(-1)
 
 # %% ../nbs/02_model.ipynb #d732480f
 @dataclass

@@ -125,6 +125,8 @@ class Row:
     seconds: float   # of music, to the end of the last note
     notes: int       # as read; the ids may hold fewer, see `merged`
     merged: int      # strikes merged with another inside one step
+    instruments: int # that were played by the one piano
+    drum_notes: int  # that were left out
 
 _splits = ('train','validation','test')
 
@@ -134,7 +136,7 @@ def _encode_piece(piece):
     try:
         p = piece.read()
         ids = encode(p)
-        return ids, p.seconds, len(p), len(p) - int((ids<NOTE_OFF).sum())
+        return ids, dict(seconds=round(p.seconds,3), notes=len(p), merged=len(p)-int((ids<NOTE_OFF).sum()), **p.info)
     except (MidiError, OSError) as e: return str(e)
 
 def _alone(piece):
@@ -164,12 +166,12 @@ def prepare(
     if out.exists() and not (out/'store.json').exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f'{out} exists and is not a token store; choose another folder for the store.')
     pieces = sorted(corpus(source), key=lambda o: (_splits.index(o.split), o.file))
-    bar = tqdm(_encode_all(pieces, n_workers or os.cpu_count()), total=len(pieces), unit='file', disable=not progress)
+    bar = tqdm(pieces, unit='file', disable=not progress)
     rows,ids,skipped,offset = [],[],[],0
-    for piece,r in zip(pieces, bar):
+    for piece,r in zip(bar, _encode_all(pieces, n_workers or os.cpu_count())):
         if isinstance(r, str): skipped.append(dict(file=piece.file, reason=r)); continue
-        x,seconds,notes,merged = r
-        rows.append(Row(offset, len(x), piece.split, piece.composer, piece.title, piece.file, round(seconds,3), notes, merged))
+        x,facts = r
+        rows.append(Row(offset, len(x), piece.split, piece.composer, piece.title, piece.file, **facts))
         ids.append(x); offset += len(x)
     if not rows: raise MidiError(f'none of the {len(pieces)} MIDI files in {source} could be read; the first: {skipped[0]["reason"]}')
     with new_folder(out) as new: _write_store(new, rows, np.concatenate(ids), skipped, str(Path(source).name))

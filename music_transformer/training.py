@@ -248,7 +248,7 @@ class Run:
         if c.batch_size%(acc.num_processes*c.accumulate): raise ValueError(f'batch_size {c.batch_size} cannot be shared by {acc.num_processes} processes in {c.accumulate} parts')
         self.model,*self.opts = acc.prepare(model, *make_optimizers(model, c))
         self.step = self.epoch = self.batch = self.tokens = 0
-        self.best = math.inf
+        self.best,self.pending = math.inf,[]                                     # pending: steps not yet in the metrics
         n = len(store.split('train'))
         if n<c.context: raise ValueError(f'the training split has {n} ids, fewer than one window of {c.context}; choose a smaller context')
         self.total = c.epochs*math.ceil(n/(c.batch_size*c.context))
@@ -304,7 +304,7 @@ def _save(self):
     with new_folder(self.out/'last') if acc.is_main_process else nullcontext(self.out/'.last.new') as new:
         acc.wait_for_everyone()
         acc.save_state(str(new))
-        facts = {k: getattr(self, k) for k in ('step','epoch','batch','tokens','best')}
+        facts = {k: getattr(self, k) for k in ('step','epoch','batch','tokens','best','pending')}
         if acc.is_main_process: (new/'run.json').write_text(json.dumps(facts))
         acc.wait_for_everyone()
 
@@ -335,6 +335,24 @@ def _validate(self)->dict:
 Run.validate = _validate
 
 # %% ../nbs/03_training.ipynb #a993d943
+def _start(store, model, c, out, resume):
+    "The run, begun or taken up again, and its metrics."
+    store.split('validation')
+    torch.manual_seed(c.seed)
+    if not isinstance(model, nn.Module): model = MusicTransformer(model)
+    _claim(out, store, model, c, resume)
+    run = Run(store, model, c, out)
+    if resume: run.restore()
+    return run, Metrics(out, run.step) if run.acc.is_main_process else None
+
+def _facts(run, seconds, steps):
+    "A row of metrics over the steps since the last row."
+    loss,acc,norm = np.mean(run.pending, 0)
+    run.pending = []
+    return dict(step=run.step, epoch=run.epoch, tokens=run.tokens, loss=loss, accuracy=acc, grad_norm=norm,
+                lr=run.opts[-1].param_groups[0]['lr'], tokens_per_s=steps*run.c.batch_size*run.c.context/seconds)
+
+# %% ../nbs/03_training.ipynb #87fbf16e
 def fit(
     store:TokenStore,
     model_cfg:ModelConfig,    # or a model, to train it further
@@ -346,31 +364,22 @@ def fit(
 )->MusicTransformer:
     "Train. Stops by epochs, steps, minutes or ctrl-C, whichever comes first, and can go on from there."
     c,out = train_cfg,Path(out)
-    store.split('validation')
-    torch.manual_seed(c.seed)
-    model = model_cfg if isinstance(model_cfg, nn.Module) else MusicTransformer(model_cfg)
-    _claim(out, store, model, c, resume)
-    run = Run(store, model, c, out)
-    if resume: run.restore()
-    metrics,begun = Metrics(out, run.step) if run.acc.is_main_process else None,time.time()
+    run,metrics = _start(store, model_cfg, c, out, resume)
     bar = tqdm(total=run.total, initial=run.step, unit='step', disable=not (progress and run.acc.is_main_process))
-    rows,since = [],time.time()
+    begun = since = time.time(); n = run.step
     with stop_signals() as stop:
         while run.step<run.total and run.epoch<c.epochs and not stop:
-            row = run.train_step(); rows.append(row); bar.update()
-            if not math.isfinite(row[0]): raise FloatingPointError(f'the loss is {row[0]} at step {run.step} with learning rate {run.opts[-1].param_groups[0]["lr"]:.3g}; the last good checkpoint is {out}/last. Try a lower rate.')
+            run.pending.append(run.train_step()); bar.update()
+            if not math.isfinite(run.pending[-1][0]): raise FloatingPointError(f'the loss is not finite at step {run.step}, with learning rate {run.opts[-1].param_groups[0]["lr"]:.3g}; the last good checkpoint is {out}/last. Try a lower rate.')
             late = c.max_minutes and time.time()-begun>60*c.max_minutes
-            last = late or stop or run.step==run.total or run.epoch==c.epochs
-            due = last or run.step%c.val_every==0
+            due = late or stop or run.step==run.total or run.epoch==c.epochs or run.step%c.val_every==0
             if due or run.step%c.log_every==0:
-                loss,acc,norm = np.mean(rows, 0)
-                facts = dict(step=run.step, epoch=run.epoch, tokens=run.tokens, loss=loss, accuracy=acc, grad_norm=norm, lr=run.opts[-1].param_groups[0]['lr'],
-                             tokens_per_s=len(rows)*c.batch_size*c.context/(time.time()-since))
+                facts = _facts(run, time.time()-since, run.step-n)
                 if due: facts |= run.validate()
                 if due and after_validation and after_validation(run): stop.append(True)
                 if metrics: metrics.add(**facts)
                 bar.set_postfix({k: f'{facts[k]:.3f}' for k in ('loss','val_loss') if k in facts})
-                rows,since = [],time.time()
+                since,n = time.time(),run.step
             if late or stop: break
             if run.step%c.save_every==0: run.save()
     bar.close()

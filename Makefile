@@ -1,0 +1,40 @@
+# make music: hear a piece.  make test: check everything.  make lab: read the notebooks.  make readme: README.md from nbs/index.ipynb.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+FACTS = settings.ini setup.py pyproject.toml constraints.txt
+
+
+.PHONY: music lab test readme clean
+
+music: $(VENV)/.music
+	$(BIN)/mt-compose --seconds 30 --seed 1 --out out
+
+lab: $(VENV)/.dev
+	$(BIN)/jupyter lab nbs
+
+test: export OMP_NUM_THREADS = 1
+test: $(VENV)/.dev
+	rm -rf .tmp_export && cp -r music_transformer .tmp_export
+	$(BIN)/nbdev-export
+	diff -r -x __pycache__ .tmp_export music_transformer # the modules are what the notebooks export
+	rm -rf .tmp_export
+	$(BIN)/nbdev-test --n-workers 2
+	$(BIN)/pytest -q -rs
+
+readme: $(VENV)/.dev
+	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
+	sed -i.bak 's#(\.\./#(#g' README.md && rm README.md.bak
+
+$(VENV)/.music: $(FACTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.dev: $(FACTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	touch $@ $(VENV)/.music
+
+clean:
+	rm -rf $(VENV) out _proc _docs .tmp_export

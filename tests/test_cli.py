@@ -1,0 +1,129 @@
+"The commands as a shell sees them: good paths write what they say, mistakes get one sentence, status 2 and nothing half-written."
+import json, os, shutil, subprocess, sys
+from pathlib import Path
+import mido, numpy as np, pytest, soundfile
+from music_transformer.data import read_midi
+from music_transformer.model import MusicTransformer, ModelConfig
+
+root = Path(__file__).parent.parent
+prelude = root/'examples/prelude.mid'
+bin = Path(sys.executable).parent
+
+def run(*args, cwd=None, ok=True):
+    r = subprocess.run([bin/args[0], *map(str, args[1:])], cwd=cwd, capture_output=True, text=True)
+    if ok: assert r.returncode==0, r.stderr
+    return r
+
+@pytest.fixture(scope='module')
+def corpus(tmp_path_factory):
+    d = tmp_path_factory.mktemp('corpus')
+    (d/'midi').mkdir()
+    p = read_midi(prelude)
+    from music_transformer.data import write_midi
+    for i in range(24): write_midi(p.transpose(i-12).stretch(1+i/100), d/f'midi/{i:02}.mid')
+    run('mt-prepare', 'midi', '--out', 'store', cwd=d)
+    run('mt-train', 'store', '--out', 'run', '--d-model', 32, '--n-layers', 1, '--n-heads', 2, '--context', 64, '--batch-size', 2,
+        '--max-steps', 6, '--val-every', 3, '--samples', 30, cwd=d)
+    return d
+
+def test_help_names_every_option():
+    for name in ('mt-prepare','mt-train','mt-evaluate','mt-compose','mt-render'):
+        text = run(name, '--help').stdout
+        assert 'default:' in text and '--' in text, name
+    for o in '--recipe --d-model --n-layers --n-heads --d-ff --context --batch-size --epochs --max-steps --max-minutes --save-every --seed --resume --from'.split():
+        assert o in run('mt-train', '--help').stdout, o
+
+def test_the_run_folder(corpus):
+    assert {o.name for o in (corpus/'run').iterdir()}=={'best','config.json','final','last','metrics.csv','samples','tensorboard'}
+    assert len(read_midi(corpus/'run/samples/step-000006.mid'))
+    assert len((corpus/'run/metrics.csv').read_text().splitlines())==3
+
+def test_train_goes_on(corpus):
+    run('mt-train', 'store', '--out', 'run', '--resume', '--max-steps', 9, cwd=corpus)
+    assert json.loads((corpus/'run/last/run.json').read_text())['step']==9
+
+def test_evaluate_writes_json(corpus):
+    out = run('mt-evaluate', 'store', '--model', 'run/final', '--split', 'validation', '--json', 'v.json', cwd=corpus).stdout
+    r = json.loads((corpus/'v.json').read_text())
+    assert {'nats_per_token','nats_per_note','nats_per_second','accuracy','unigram_entropy','kinds'}<=set(r)
+    assert f"{r['nats_per_token']:.4f}" in out
+    store = json.loads((corpus/'store/store.json').read_text())
+    assert store['vocabulary'] and store['n_tokens']>0
+
+def test_compose_makes_music_with_the_packaged_model(tmp_path):
+    said = run('mt-compose', '--seconds', 5, '--out', 'music', cwd=tmp_path).stdout
+    files = {o.suffix: o for o in (tmp_path/'music').iterdir()}
+    assert set(files)=={'.mid','.mp3','.png'} and all(o.name in said for o in files.values())
+    p = read_midi(files['.mid'])
+    x,rate = soundfile.read(files['.mp3'])
+    assert rate==44100 and x.shape[1]==2
+    assert np.abs(x).max()<=1 and np.sqrt((x**2).mean())>.005
+    assert p.seconds<=len(x)/rate<=p.seconds+6
+    assert files['.png'].read_bytes()[:8]==b'\x89PNG\r\n\x1a\n'
+
+def test_compose_repeats_itself(tmp_path):
+    for o in 'ab': run('mt-compose', '--seconds', 3, '--seed', 7, '--out', o, cwd=tmp_path)
+    a,b = (next((tmp_path/o).glob('*.mid')).read_bytes() for o in 'ab')
+    assert a==b
+
+def test_continue_a_primer(tmp_path):
+    run('mt-compose', '--primer', prelude, '--primer-seconds', 8, '--seconds', 3, '--out', '.', cwd=tmp_path)
+    p,q = read_midi(prelude),read_midi(next(tmp_path.glob('*.mid')))
+    n = len(p[:8])
+    assert list(q.notes['pitch'][:n])==list(p.notes['pitch'][:n]) and len(q)>n
+    run('mt-compose', '--primer', prelude, '--seconds', 3, '--no-primer', '--out', 'new', cwd=tmp_path)
+    assert next((tmp_path/'new').glob('*.mid')).stat().st_size
+
+def test_render(tmp_path):
+    shutil.copy(prelude, tmp_path/'p.mid')
+    run('mt-render', 'p.mid', '--out', 'p.wav', cwd=tmp_path)
+    x,rate = soundfile.read(tmp_path/'p.wav')
+    assert read_midi(prelude).seconds<=len(x)/rate and .1<np.abs(x).max()<1
+
+def broken_models(d):
+    "Checkpoints that must be refused, each with a word that the sentence must hold."
+    from safetensors.torch import load_file, save_file
+    MusicTransformer(ModelConfig(d_model=32, n_layers=1, n_heads=2)).save_pretrained(d/'whole')
+    w = load_file(d/'whole/model.safetensors')
+    for name,change in dict(missing=lambda o: o.pop('norm.weight'), strange=lambda o: o.update(extra=o['norm.bias']),
+                            shape=lambda o: o.update({'norm.weight': o['norm.weight'][:5].clone()})).items():
+        shutil.copytree(d/'whole', d/name); o = dict(w); change(o); save_file(o, d/name/'model.safetensors')
+    shutil.copytree(d/'whole', d/'cut'); (d/'cut/model.safetensors').write_bytes((d/'whole/model.safetensors').read_bytes()[:1000])
+
+def test_mistakes(corpus, tmp_path):
+    d = tmp_path
+    (d/'notes.txt').write_text('hello')
+    (d/'empty').mkdir()
+    shutil.copy(prelude, d/'prelude.mid')
+    m = mido.MidiFile(); m.tracks.append(mido.MidiTrack()); m.save(d/'silent.mid')
+    shutil.copytree(corpus/'store', d/'foreign')
+    f = d/'foreign/store.json'; f.write_text(f.read_text().replace('piano-391', 'piano-392'))
+    long = read_midi(prelude)
+    for _ in range(4): long = long+long
+    from music_transformer.data import write_midi
+    write_midi(long, d/'long.mid')
+    broken_models(d)
+    before = sorted(d.rglob('*'))
+    store = corpus/'store'
+    for line,word in [
+        ('mt-prepare nowhere --out s', 'not there'), ('mt-prepare empty --out s', 'no MIDI files'), ('mt-prepare silent.mid --out s', 'no notes'),
+        ('mt-prepare prelude.mid --out empty/../notes.txt', 'not a token store'),
+        ('mt-train nowhere --out r', 'not a token store'), ('mt-train foreign --out r', 'vocabulary'), (f'mt-train {store} --out r --n-heads 7', 'n_heads'),
+        (f'mt-train {store} --out r --resume', 'no run to resume'), (f'mt-train {store} --out r --recipe fast', 'recipe'),
+        ('mt-evaluate foreign', 'vocabulary'), (f'mt-evaluate {store} --model nowhere', 'not a checkpoint'), (f'mt-evaluate {store} --split tset', 'no tset'),
+        ('mt-compose --seconds 0 --out o', 'seconds'), ('mt-compose --seconds -3 --out o', 'seconds'), ('mt-compose --top-p 0 --out o', 'top_p'), ('mt-compose --temperature -1 --out o', 'temperature'),
+        ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'), ('mt-compose --primer long.mid --out o', 'at most'),
+        ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model missing --out o', 'lacks the tensor norm.weight'),
+        ('mt-compose --model strange --out o', 'extra'), ('mt-compose --model shape --out o', 'shape'), ('mt-compose --model cut --out o', 'damaged'),
+        ('mt-compose --soundfont notes.txt --out o', 'notes.txt'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
+    ]:
+        r = run(*line.split(), cwd=d, ok=False)
+        last = r.stderr.strip().splitlines()[-1] if r.stderr.strip() else ''
+        assert r.returncode==2 and 'Traceback' not in r.stderr and word in last, (line, r.returncode, r.stderr)
+        assert sorted(d.rglob('*'))==before, f'{line} left something behind'
+
+@pytest.mark.skipif(os.name!='posix' or os.geteuid()==0, reason='root may write everywhere')
+def test_a_folder_one_may_not_write_to(tmp_path):
+    (tmp_path/'ro').mkdir(mode=0o500)
+    r = run('mt-compose', '--seconds', 2, '--out', 'ro', cwd=tmp_path, ok=False)
+    assert r.returncode==2 and 'Traceback' not in r.stderr

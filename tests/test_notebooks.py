@@ -1,0 +1,35 @@
+"What every notebook must be: clean, with its outputs, and the only source of README.md."
+import json, re, subprocess, sys
+from pathlib import Path
+import pytest
+
+root = Path(__file__).parent.parent
+notebooks = sorted((root/'nbs').glob('*.ipynb')) + sorted((root/'examples').glob('*.ipynb'))
+source = lambda c: ''.join(c['source'])
+
+@pytest.mark.parametrize('path', notebooks, ids=lambda p: p.name)
+def test_clean(path):
+    nb = json.loads(path.read_text())
+    assert 'widgets' not in nb['metadata'], 'saved widget state'
+    assert all('id' in c for c in nb['cells']), 'cells without ids: run nbdev-clean'
+    for c in nb['cells']:
+        assert not re.search(r'^(<<<<<<<|>>>>>>>)', source(c), re.M), 'a merge marker'
+        assert not any(o['output_type']=='error' for o in c.get('outputs', [])), f'a stored error in {source(c)[:60]!r}'
+
+@pytest.mark.parametrize('path', [p for p in notebooks if p.name[0].isdigit()], ids=lambda p: p.name)
+def test_imports_only_lower_numbers(path):
+    order = [p.stem.split('_', 1)[1] for p in notebooks if p.name[0].isdigit()]
+    mine = order.index(path.stem.split('_', 1)[1])
+    for c in json.loads(path.read_text())['cells']:
+        if c['cell_type']!='code': continue
+        for name in re.findall(r'from music_transformer\.(\w+) import', source(c)): assert order.index(name)<mine, f'{path.name} imports {name}'
+
+def test_readme_is_the_index(tmp_path):
+    r = subprocess.run([sys.executable, '-m', 'jupyter', 'nbconvert', '--log-level', 'WARN', '--to', 'markdown', '--output-dir', tmp_path,
+                        '--output', 'README', root/'nbs/index.ipynb'], capture_output=True, text=True)
+    assert r.returncode==0, r.stderr
+    assert (root/'README.md').read_text()==(tmp_path/'README.md').read_text().replace('(../', '('), 'run make readme'
+
+def test_readme_links_are_there():
+    for link in re.findall(r'\]\(([^)#]+)\)', (root/'README.md').read_text()):
+        if '://' not in link: assert (root/link).exists(), link
