@@ -73,12 +73,13 @@ class Grammar:
         return ok
 
 # %% ../nbs/04_generation.ipynb #08419c32
-def _check(temperature, top_k, top_p, min_p, window):
+def _check(temperature, top_k, top_p, min_p, window, max_hold):
     "Say what is wrong with the sampling settings before any work is done."
     if not (math.isfinite(temperature) and temperature>=0): raise ValueError(f'temperature must be 0 or more, not {temperature}')
     if top_k<0: raise ValueError(f'top_k must be 0 (all) or more, not {top_k}')
     if not 0<top_p<=1: raise ValueError(f'top_p must be above 0 and at most 1, not {top_p}')
     if not 0<=min_p<=1: raise ValueError(f'min_p must lie in 0-1, not {min_p}')
+    if not max_hold>0: raise ValueError(f'max_hold must be above 0 seconds, not {max_hold}')
     if window is not None and window<1: raise ValueError(f'window must be at least 1, not {window}')
 
 # %% ../nbs/04_generation.ipynb #c648ec8c
@@ -91,26 +92,28 @@ def sample_ids(
     grammar:bool=True,    # offer only what may follow
     veto=None,            # called with (grammar, allowed) to forbid more
     window:int=None,      # ids the model looks back on; as many as it has distances when `None`
+    max_hold:float=5.,    # seconds after which a key is let go
 ): # yields (id, grammar) without end
     "Draw one id after another."
-    _check(temperature, top_k, top_p, min_p, window)
+    _check(temperature, top_k, top_p, min_p, window, max_hold)
     device,gen = next(model.parameters()).device,torch.Generator().manual_seed(seed)
     window = window or model.cfg.max_distance
-    cache,g,struck = Cache(window),Grammar(),np.zeros(128, int)          # struck: where each key's last `note_on` stands
+    cache,g = Cache(window),Grammar()
+    struck,since = np.zeros((2, 128), int)                                # each key's last `note_on`: which id it was, and the step
     for n,i in enumerate(ids):
         if n: g.push(int(i))
-        if i<NOTE_OFF: struck[i] = n
+        if i<NOTE_OFF: struck[i],since[i] = n,g.steps
     x = torch.as_tensor(np.asarray(ids, dtype=np.int64), device=device)[None]
     while True:
         logits = model(x, cache)[0,-1].float().cpu()
         if torch.isnan(logits).any(): raise ValueError('the model answers with NaN; its weights are damaged.')
         ok = g.allowed() if grammar else np.arange(VOCAB_SIZE)<PAD
         if veto: veto(g, ok)
-        if grammar: _let_go(ok, g.down & (n-struck>=window-1))
+        if grammar: _let_go(ok, g.down & ((n-struck>=window-1) | (g.steps-since>=max_hold/STEP)))
         logits[~torch.from_numpy(ok)] = -torch.inf
         i = int(torch.multinomial(probabilities(logits, temperature, top_k, top_p, min_p), 1, generator=gen))
         g.push(i); n += 1
-        if i<NOTE_OFF: struck[i] = n
+        if i<NOTE_OFF: struck[i],since[i] = n,g.steps
         yield i,g
         x = torch.tensor([[i]], device=device)
 
@@ -161,7 +164,7 @@ def generate(
     seed:int=1,
     progress=None,        # called with the seconds of music made so far
     window:int=None,
-    **sampling,           # temperature, top_k, top_p, min_p, grammar: see `sample_ids`
+    **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold: see `sample_ids`
 )->Performance: # `info` holds seed, primer_notes, new_from (seconds) and ids
     "Compose a piece, or continue one."
     if tokens is not None and tokens<1: raise ValueError(f'tokens must be at least 1, not {tokens}')
@@ -180,7 +183,7 @@ def _result(ids, n, begin, seed, keep_primer):
     "The finished piece, and what is new in it."
     p,primer_notes = decode(ids),int((ids[:n]<NOTE_OFF).sum())
     new = p.notes[primer_notes:]
-    new_from = float(new['start'][0]) if len(new) else p.seconds
+    new_from = 0. if not primer_notes else float(new['start'][0]) if len(new) else p.seconds
     p = replace(p, info=dict(seed=seed, primer_notes=primer_notes, new_from=new_from, ids=ids))
     if keep_primer: return p
     new = new.copy(); new['start'] -= new_from; new['end'] -= new_from

@@ -161,44 +161,48 @@ def resample(
 # %% ../nbs/05_playback.ipynb #0297e04e
 def _seconds(timecents): return 2.**(timecents/1200)
 
-def _recording(samples, s, g):
-    "A zone's recording, and where its loop begins and ends."
+def _recording(samples, s, g, n):
+    "The first `n` or more samples of a zone's recording, and where its loop begins and ends."
     G = lambda op: int(g.get(op, 0))
-    if s['type']&16:
-        import soundfile
-        x,a = soundfile.read(io.BytesIO(bytes(samples[s['start']:s['end']])), dtype='f4')[0],0
-    else:
-        a,b = int(s['start'])+G(0)+32768*G(4), int(s['end'])+G(1)+32768*G(12)
-        x = samples[2*a:2*b].view('<i2').astype('f4')/32768
-    return x, int(s['loop'])-a+G(2)+32768*G(45), int(s['loop_end'])-a+G(3)+32768*G(50)
+    packed = s['type']&16
+    a,b = (0,0) if packed else (int(s['start'])+G(0)+32768*G(4), int(s['end'])+G(1)+32768*G(12))
+    loop,end = int(s['loop'])-a+G(2)+32768*G(45), int(s['loop_end'])-a+G(3)+32768*G(50)
+    if G(54)&1 and 0<=loop<end: n = max(n, end)
+    else: loop = end = 0
+    if not packed: return samples[2*a:2*min(b, a+n)].view('<i2').astype('f4')/32768, loop, end
+    import soundfile
+    return soundfile.read(io.BytesIO(bytes(samples[s['start']:s['end']])), n, dtype='f4')[0], loop, end
 
-def _lowpass(x, cutoff, rate):
-    "A second-order Butterworth filter."
+def _lowpass(x, cutoff, rate, n=12288, over=4096):
+    "A second-order Butterworth filter, on `n` samples at a time with `over` for each to ring."
     if cutoff>.45*rate: return x
-    n = 1<<int(len(x)+rate/20).bit_length()
-    s = 1j*np.fft.rfftfreq(n, 1/rate)/cutoff
-    return np.fft.irfft(np.fft.rfft(x, n)/(1+2**.5*s+s*s), n)[:len(x)].astype('f4')
+    f = 1j*np.fft.rfftfreq(n+over, 1/rate)/cutoff
+    y = np.fft.rfft(np.pad(x, (0,-len(x)%n)).reshape(-1,n), n+over) / (1+2**.5*f+f*f).astype('c8')
+    y = np.fft.irfft(y, n+over)
+    y[1:,:over] += y[:-1,n:]
+    return y[:,:n].reshape(-1)[:len(x)]
 
 # %% ../nbs/05_playback.ipynb #a2e20ab1
 def _sound(samples, s, g, key, n, sample_rate):
     "(n,) float32: one zone's recording as `key` plays it, held down."
-    x,loop,end = _recording(samples, s, g)
     cutoff,rate = 8.176*_seconds(g[8]+max(g.get(11, 0), 0)),int(s['rate'])
     root = int(g.get(58, -1)) if g.get(58, -1)>=0 else int(s['root'])
     cents = (key-root)*g[56] + 100*g.get(51, 0) + g.get(52, 0) + int(s['cents'])
     speed = _seconds(cents)*rate/sample_rate
-    if int(g.get(54, 0))&1 and 0<=loop<end<=len(x):
+    m = int(n*speed)+1                                              # what will be used up
+    x,loop,end = _recording(samples, s, g, m)
+    if loop<end<=len(x) and end<m:
         turns = np.resize(x[loop:end], (2048//(end-loop)+2)*(end-loop)) # enough for the filter to settle
         x = _lowpass(np.concatenate([x[:end], turns]), cutoff, rate)
-        x = np.concatenate([x, np.resize(x[loop-end:], max(int(n*speed)+1-len(x), 0))])
-    else: x = _lowpass(x, cutoff, rate)
+        x = np.concatenate([x, np.resize(x[loop-end:], max(m-len(x), 0))])
+    else: x = _lowpass(x[:m], cutoff, rate)
     t = np.arange(n, dtype='f4')/sample_rate
     fall = 100/_seconds(g[36]+(60-key)*g.get(40, 0))                # dB a second
     db = np.clip((t-_seconds(g[35]))*fall, 0, min(max(g.get(37, 0), 0), 1000)/10)
     return resample(x, speed, n) * np.minimum(1, t/_seconds(g[34])) * np.exp(-db*np.float32(np.log(10)/20))
 
 # %% ../nbs/05_playback.ipynb #2adabce0
-_touches = (32,64,96,120)                                           # as many sounds a key may have, at most
+_touches = (36,72,108)                                               # as many sounds a key may have, at most
 _elsewhere = {38, _ATTENUATION, _INSTRUMENT, _KEYS, _VELS, _SAMPLE} # the damper, the loudness, what led to the zone
 
 class Piano:
@@ -218,15 +222,15 @@ class Piano:
         if (pitch,touch) not in self.recipes:
             voices = self.voices(pitch, touch)
             top = max((db for *_,db in voices), default=0)
-            name = tuple((id(s), round(db-top, 1), *sorted((k,round(v)) for k,v in g.items() if k not in _elsewhere)) for s,g,db in voices)
-            self.recipes[pitch,touch] = name,[(s,g,10**((db-top)/20)) for s,g,db in voices]
+            name = tuple((s.tobytes(), round(db-top, 1), *sorted((k,round(v)) for k,v in g.items() if k not in _elsewhere)) for s,g,db in voices)
+            self.recipes[pitch,touch] = name,[(s,g,10**((db-top)/20)) for s,g,db in voices if db>top-45]
         return self.recipes[pitch,touch]
 
     def strike(self, pitch:int, velocity:int)->tuple: # the string (pitch, touch), gain, seconds its damper takes, brightness
         "What a touch does."
         if (pitch,velocity) not in self.strikes:
             soft,*_,loud = touches = [self.recipe(pitch, o)[0] for o in _touches]
-            touch = min(range(4), key=lambda i: abs(_touches[i]-velocity))
+            touch = min(range(len(_touches)), key=lambda i: abs(_touches[i]-velocity))
             touch = _touches[touches.index(touches[touch])]         # the first that sounds alike
             now = self.voices(pitch, velocity)
             damper = min(max((_seconds(g[38]) for _,g,_ in now), default=.1), 5.)
@@ -298,10 +302,11 @@ def _room(sample_rate,
     return (level*x/np.sqrt((x**2).sum(1, keepdims=True))).astype('f4')
 
 # %% ../nbs/05_playback.ipynb #b189fe29
-def _blocks(p, piano, tail=2.):
+def _frames(p, sample_rate): return round((p.seconds+2)*sample_rate) if len(p) else sample_rate
+
+def _blocks(p, piano):
     "The sound as blocks (n, 2) of float32, not yet at its proper level."
-    sr = piano.sample_rate
-    total = round((p.seconds+tail)*sr) if len(p) else sr
+    sr,total = piano.sample_rate,_frames(p, piano.sample_rate)
     if not len(p): yield np.zeros((total,2), 'f4'); return
     longest = np.zeros(128); np.maximum.at(longest, p.notes['pitch'], p.notes['end']-p.notes['start'])
     room,N = _room(sr),1<<int(5*sr).bit_length()
@@ -337,10 +342,8 @@ def render(
     sample_rate:int=44100,
 )->np.ndarray:            # (N, 2) float32, its peak 1 dB below full scale
     "Play a performance: its seconds and two more for the last notes to fade. One second of silence if it has no notes."
-    blocks = list(_blocks(p, _the_piano(soundfont, sample_rate)))
-    out = np.empty((sum(map(len, blocks)),2), 'f4')
-    at = 0
-    for i,b in enumerate(blocks): out[at:at+len(b)] = b; at += len(b); blocks[i] = None
+    out,at = np.empty((_frames(p, sample_rate),2), 'f4'),0
+    for b in _blocks(p, _the_piano(soundfont, sample_rate)): out[at:at+len(b)] = b; at += len(b)
     peak = max(out.max(), -out.min())
     if peak>0: out *= _peak/peak
     return out
@@ -421,7 +424,7 @@ def _roll(p, seconds):
         for i in np.unique(shade):
             d = ''.join(f'M{a} {y}h{w}' for a,y,w in zip(a[shade==i], y[shade==i], w[shade==i]))
             svg.append(f'<path d="{d}" stroke="{colours[i]}" stroke-width=".86"/>')
-    labels = [(f'C{k//12-1}', f'right:100%;margin-right:5px;top:{100*(hi-k+.5)/(hi-lo+1):.1f}%;transform:translateY(-50%)') for k in range(0,128,12) if lo<k<hi]
+    labels = [(f'C{k//12-1}', f'right:100%;margin-right:5px;top:{100*(hi-k+1)/(hi-lo+1):.1f}%;transform:translateY(-50%)') for k in range(0,128,12) if lo<k<hi]
     step = next(o for o in (1,2,5,10,15,30,60,120,300,600) if seconds/o<=7 or o==600)
     labels += [(_clock(t), f'left:{100*t/seconds:.2f}%;top:100%;margin-top:3px;transform:translateX(-50%)') for t in range(step, int(seconds*.97)+1, step)]
     ticks = ''.join(f'<span style="position:absolute;font-size:11px;line-height:1;opacity:.7;{style}" aria-hidden="true">{text}</span>' for text,style in labels)
@@ -524,16 +527,17 @@ for (const root of document.querySelectorAll('.mt-player')) {
 _full,_longest = 180,600   # seconds: in good sound, and at all
 
 def _mp3(p, soundfont):
-    "The sound for a page, its length in seconds, and what was done to keep it light."
-    buf = io.BytesIO()
-    if p.seconds<=_full:
+    "What of it is heard on a page, the sound, its length in seconds, and what was done to keep it light."
+    buf,whole = io.BytesIO(),p.seconds
+    if whole>_longest: p = p[:_longest]
+    if whole<=_full:
         x = render(p, soundfont)
         _encode(buf, [x], 44100, **_formats['.mp3'])
-        return buf.getvalue(), len(x)/44100, ''
-    x = render(p[:_longest] if p.seconds>_longest else p, soundfont, 24000).mean(1)
+        return p, buf.getvalue(), len(x)/44100, ''
+    x = render(p, soundfont, 24000).mean(1)
     _encode(buf, [x], 24000, 1, format='MP3', bitrate_mode='AVERAGE', compression_level=.8)
-    return buf.getvalue(), len(x)/24000, 'Mono at 40 kbit/s, to keep this page light.' + (
-        f' The first {_longest//60} minutes of {p.seconds/60:.0f}: write_audio gives the whole.' if p.seconds>_longest else '')
+    return p, buf.getvalue(), len(x)/24000, 'Mono at 40 kbit/s, to keep this page light.' + (
+        f' The first {_clock(_longest)} of {_clock(whole)}; write_audio gives the whole.' if whole>_longest else '')
 
 # %% ../nbs/05_playback.ipynb #dfef30bc
 def player(
@@ -547,11 +551,10 @@ def player(
     roll = '<div class="mt-roll" style="position:relative;height:{}px">' + field
     if not len(p): return (f'{start}>{head}</div>{roll.format(80)}{_roll(p, 1)}</div></div>'
                            '<div class="mt-note">Silence: this performance has no notes.</div></div>')
-    sound,seconds,note = _mp3(p, soundfont)
+    heard,sound,seconds,note = _mp3(p, soundfont)
     midi = io.BytesIO(); p.to_pretty_midi().write(midi)
     uri = lambda kind,data: f'data:{kind};base64,{base64.b64encode(data).decode()}'
     name = re.sub(r'\W+', '-', p.title).strip('-').lower()[:60] or 'performance'
-    heard = replace(p, notes=p.notes[p.notes['start']<seconds])
     return ''.join([start, f'data-seconds="{seconds:.3f}">', head, f'<span class="mt-key">{_legend(p)}</span></div>',
         roll.format(190), _roll(heard, seconds), '<span class="mt-past" data-live hidden></span><span class="mt-now" data-live hidden></span></div></div>',
         '<div class="mt-bar"><button type="button" class="mt-play" data-live hidden aria-label="Play"><svg style="width:20px;height:20px" viewBox="0 0 24 24" ',

@@ -33,3 +33,9 @@ def test_readme_is_the_index(tmp_path):
 def test_readme_links_are_there():
     for link in re.findall(r'\]\(([^)#]+)\)', (root/'README.md').read_text()):
         if '://' not in link: assert (root/link).exists(), link
+
+def test_readme_code_runs():
+    "The library in nine lines, exactly as the README shows it."
+    code = re.search(r'```python\n(.*?)```', (root/'README.md').read_text(), re.S)[1]
+    r = subprocess.run([sys.executable, '-c', code+"\nassert len(sound) and decode(ids)"], cwd=root, capture_output=True, text=True)
+    assert r.returncode==0, r.stderr

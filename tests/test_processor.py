@@ -449,9 +449,10 @@ def test_a_broken_file_in_a_zip_is_listed(mixed, tmp_path, fault):
     s = prepare(z, tmp_path/'s', n_workers=1, progress=False)
     assert len(s)==5 and [o['file'] for o in s.info['skipped']]==['good1.mid']
 
-@pytest.mark.parametrize('n_workers', [1,2])
-def test_a_file_that_kills_its_reader_is_listed(mixed, tmp_path, n_workers, monkeypatch):
+@pytest.mark.parametrize('n_workers, cores', [(2,2), (0,1)])
+def test_a_file_that_kills_its_reader_is_listed(mixed, tmp_path, n_workers, cores, monkeypatch):
     real = data.read_midi
+    monkeypatch.setattr(os, 'cpu_count', lambda: cores)
     monkeypatch.setattr(data, 'read_midi', lambda raw, title='': os.kill(os.getpid(), signal.SIGKILL) if title=='good1' else real(raw, title=title))
     def work():
         s = prepare(mixed, tmp_path/'s', n_workers=n_workers, progress=False)
