@@ -8,7 +8,7 @@ Docs: https://music-transformer.github.io/music_transformer/cli.html.md"""
 __all__ = ['command', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_compose', 'mt_render']
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
-import json, sys
+import json, os, sys
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
@@ -164,21 +164,31 @@ def mt_compose(
     out = Path(out); _writable(out)
     music = read_midi(primer) if primer else None
     if music and primer_seconds: music = music[:primer_seconds]
-    bar = tqdm(total=round(seconds, 1), unit='s of music', bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]')
-    def tick(now): bar.update(min(now, bar.total)-bar.n)
+    tick = _meter(seconds)
     p = generate(MusicTransformer.from_pretrained(model), seconds=seconds, primer=music, keep_primer=not no_primer, seed=seed,
                  temperature=temperature, top_k=top_k, top_p=top_p, progress=tick)
-    bar.close()
+    tick()
     name = f'{Path(primer).stem}-continued-{seed}' if primer else f'piece-{seed}'
     p = replace(p, title=name)
     files = [write_midi(p, out/f'{name}.mid'), write_audio(p, out/f'{name}.mp3', soundfont=font), write_roll(p, out/f'{name}.png')]
     print(f'{p.seconds:.1f} s of music, {len(p)} notes:', *files, sep='\n  ')
 
+def _meter(seconds):
+    "A progress bar in seconds of music: call it with the seconds so far, and with nothing to close it. It appears at the first call."
+    bar = []
+    def tick(now=None):
+        if not bar: bar.append(tqdm(total=seconds, disable='IN_TEST' in os.environ, bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]'))
+        if now is None: bar[0].close()
+        else: bar[0].update(min(now, seconds)-bar[0].n)
+    return tick
+
 def _writable(folder):
-    "Make `folder`, or say at once that nothing can be written there."
-    folder.mkdir(parents=True, exist_ok=True)
+    "Say at once if nothing can be written in `folder`, or where it is to be."
     from tempfile import TemporaryFile
-    with TemporaryFile(dir=folder): pass
+    at = next(o for o in (folder, *folder.absolute().parents) if o.exists())
+    try:
+        with TemporaryFile(dir=at): pass
+    except OSError as e: raise OSError(f'nothing can be written in {folder}: {e.strerror}.') from None
 
 # %% ../nbs/07_cli.ipynb #19a52a10
 @command

@@ -166,7 +166,7 @@ def prepare(
     if out.exists() and not (out/'store.json').exists() and (not out.is_dir() or any(out.iterdir())):
         raise ValueError(f'{out} exists and is not a token store; choose another folder for the store.')
     pieces = sorted(corpus(source), key=lambda o: (_splits.index(o.split), o.file))
-    bar = tqdm(pieces, unit='file', disable=not progress)
+    bar = tqdm(pieces, unit='file', disable=not progress or 'IN_TEST' in os.environ)
     rows,ids,skipped,offset = [],[],[],0
     for piece,r in zip(bar, _encode_all(pieces, n_workers or os.cpu_count())):
         if isinstance(r, str): skipped.append(dict(file=piece.file, reason=r)); continue

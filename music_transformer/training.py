@@ -160,7 +160,7 @@ def score(
     if keep and keep<len(todo): todo = [todo[i] for i in np.linspace(0, len(todo)-1, keep).astype(int)]
     todo.sort(key=lambda o: o[1][0]-o[1][2])                                   # equal lengths together, so that little is padded
     sums = np.zeros((len(pieces), len(KINDS), 3))
-    for j in tqdm(range(0, len(todo), batch_size), unit='batch', disable=not progress):
+    for j in tqdm(range(0, len(todo), batch_size), unit='batch', disable=not progress or 'IN_TEST' in os.environ):
         batch = []
         for i,(b,a,e) in todo[j:j+batch_size]:
             ids = np.asarray(pieces[i][b:e+1], np.int64)
@@ -365,7 +365,7 @@ def fit(
     "Train. Stops by epochs, steps, minutes or ctrl-C, whichever comes first, and can go on from there."
     c,out = train_cfg,Path(out)
     run,metrics = _start(store, model_cfg, c, out, resume)
-    bar = tqdm(total=run.total, initial=run.step, unit='step', disable=not (progress and run.acc.is_main_process))
+    bar = tqdm(total=run.total, initial=run.step, unit='step', disable=not (progress and run.acc.is_main_process) or 'IN_TEST' in os.environ)
     begun = since = time.time(); n = run.step
     with stop_signals() as stop:
         while run.step<run.total and run.epoch<c.epochs and not stop:
