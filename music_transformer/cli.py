@@ -177,7 +177,7 @@ def _meter(seconds):
     "A progress bar in seconds of music: call it with the seconds so far, and with nothing to close it. It appears at the first call."
     bar = []
     def tick(now=None):
-        if not bar: bar.append(tqdm(total=seconds, disable='IN_TEST' in os.environ, bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]'))
+        if not bar: bar.append(tqdm(total=seconds, mininterval=.5, disable='IN_TEST' in os.environ, bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]'))
         if now is None: bar[0].close()
         else: bar[0].update(min(now, seconds)-bar[0].n)
     return tick

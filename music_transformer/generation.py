@@ -9,6 +9,7 @@ __all__ = ['probabilities', 'Grammar', 'sample_ids', 'Ending', 'generate']
 
 # %% ../nbs/04_generation.ipynb #6ff1fc2f
 import math
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 import numpy as np, torch
@@ -173,11 +174,20 @@ def generate(
     ids = list(_primer_ids(primer, window)); n = len(ids)
     begin = sum(int(i)-TIME_SHIFT+1 for i in ids if TIME_SHIFT<=i<VELOCITY)
     end = Ending(seconds if tokens is None else math.inf, begin)
-    for i,g in sample_ids(model, ids.copy(), seed=seed, veto=end.veto, window=window, **sampling):
-        ids.append(i)
-        if progress: progress((g.steps-begin)*STEP)
-        if end.over(i, g) or len(ids)-n==tokens: break
+    with _one_thread():
+        for i,g in sample_ids(model, ids.copy(), seed=seed, veto=end.veto, window=window, **sampling):
+            ids.append(i)
+            if progress: progress((g.steps-begin)*STEP)
+            if end.over(i, g) or len(ids)-n==tokens: break
     return _result(np.array(ids), n, begin, seed, keep_primer)
+
+@contextmanager
+def _one_thread():
+    "A step for one event is too small to share: on a busy machine, threads that wait for each other make it many times slower."
+    n = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try: yield
+    finally: torch.set_num_threads(n)
 
 def _result(ids, n, begin, seed, keep_primer):
     "The finished piece, and what is new in it."

@@ -299,10 +299,38 @@ def test_a_read_only_folder_is_said(tmp_path):
 
 def test_a_folder_killed_between_its_renames_is_healed(tmp_path):
     with new_folder(tmp_path/'d') as new: (new/'x').write_text('1')
-    (tmp_path/'d').rename(tmp_path/'.d.old')                              # where a kill leaves it
+    def work():
+        real = Path.rename
+        def deadly(self, to):                                             # the old one is away, the new one not yet there
+            if real(self, to).name!='d': os.kill(os.getpid(), signal.SIGKILL)
+        Path.rename = deadly
+        with new_folder(tmp_path/'d') as new: (new/'x').write_text('2')
+    assert in_child(work)==-signal.SIGKILL and not (tmp_path/'d').exists()
     assert (restore_folder(tmp_path/'d')/'x').read_text()=='1'
-    with new_folder(tmp_path/'d') as new: (new/'x').write_text('2')
-    assert (tmp_path/'d/x').read_text()=='2' and debris(tmp_path)==['d']
+    with new_folder(tmp_path/'d') as new: (new/'x').write_text('3')
+    assert (tmp_path/'d/x').read_text()=='3' and debris(tmp_path)==['d']
+
+def test_several_processes_write_one_folder(tmp_path):
+    "One at a time, or a refusal in words; never a mixture, whoever looks."
+    def work(who):
+        done = 0
+        for _ in range(60):
+            try:
+                with new_folder(tmp_path/'d') as new:
+                    for f in 'abc': (new/f).write_text(who); time.sleep(.001)
+                done += 1
+            except OSError as e: assert 'another process' in str(e), e; time.sleep(.003)
+            restore_folder(tmp_path/'d')                                  # as a reader does, at any moment
+        assert done
+    pids = []
+    for who in 'XYZ':
+        pids.append(os.fork())
+        if not pids[-1]:
+            try: work(who); os._exit(0)
+            except BaseException:
+                import traceback; traceback.print_exc(); os._exit(1)
+    assert [os.waitpid(o, 0)[1] for o in pids]==[0]*3
+    assert debris(tmp_path)==['d'] and len({(tmp_path/'d'/f).read_text() for f in 'abc'})==1
 
 # ---- broken MIDI: a worker under limits, one file after another ----
 

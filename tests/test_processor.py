@@ -229,6 +229,14 @@ def test_augment_is_music(rows, semitones, stretch, velocity, seed):
     assert abs(int(q.notes['pitch'].min())-int(lo))<=semitones
     assert p.notes['start'][0]*(1-stretch)-.01<=q.notes['start'][0]<=p.notes['start'][0]*(1+stretch)+.01
 
+def test_augment_keeps_to_the_piano():
+    for pitches in ((30,100), (21,21), (108,108), (60,120), (5,60)):
+        ids = encode(Performance([(i,i+1,p,64) for i,p in enumerate(pitches)])); got = set()
+        for seed in range(200):
+            new = decode(Augment(semitones=12)(ids, np.random.default_rng(seed))).notes['pitch'].astype(int)
+            got.add(int(new[0])-pitches[0])
+        assert got==set(range(min(0, max(-12, 21-min(pitches))), max(0, min(12, 108-max(pitches)))+1))
+
 @check
 @given(performances, st.integers(0, 9))
 def test_augment_by_nothing_changes_nothing(rows, seed):
@@ -513,9 +521,9 @@ def test_killed_from_outside(midi, store, tmp_path):
     old = TokenStore(store).info['sha256']
     code = 'import sys; from music_transformer.processor import prepare; print("go", flush=True); prepare(sys.argv[1], sys.argv[2], n_workers=2, progress=False)'
     ended,delay = set(),.0
-    for _ in range(6):
+    for _ in range(4):
         p = subprocess.Popen([sys.executable,'-c',code,many,store], stdout=subprocess.PIPE, start_new_session=True)
-        p.stdout.readline(); time.sleep(delay); delay += .05
+        p.stdout.readline(); time.sleep(delay); delay += .1
         p.kill(); ended.add(p.wait()); p.stdout.close()
         s = TokenStore(store)
         assert len(s) in (30,240) and all(len(s[i])==r.length for i,r in enumerate(s.pieces))
