@@ -1,4 +1,4 @@
-"""What was learned: the curves of a run, what the model finds easy and hard, and how its music differs from real music in numbers.
+"""What was learned: the curves of a run, what the model finds easy and hard, what its heads look back to, and how far its music is from real music.
 
 Docs: https://music-transformer.github.io/music_transformer/analysis.html.md"""
 
@@ -35,7 +35,7 @@ def plot_curves(
     fig,axs = plt.subplots(1, 2, figsize=(10,3), layout='constrained')
     for ax,(k,name) in zip(axs, (('loss','cross-entropy, nats per token'),('accuracy','accuracy'))):
         step,y = zip(*[(r['step'],r[k]) for r in rows if k in r])
-        ax.plot(step, y, alpha=.3, label='training'); ax.plot(step, smooth(y), c='C0', label='training, smoothed')
+        ax.plot(step, y, alpha=.3, label='training'); ax.plot(step, smooth(y, .5), c='C0', label='training, smoothed')
         val = [(r['step'],r[f'val_{k}']) for r in rows if f'val_{k}' in r]
         if val: ax.plot(*zip(*val), 'o-', c='C1', label='validation')
         ax.set(xlabel='step', ylabel=name); ax.legend()
@@ -96,12 +96,12 @@ def overlaps(
 
 # %% ../nbs/06_analysis.ipynb #7d7f593f
 def plot_distributions(
-    a, b, # lists of performances
+    a, b, # lists of performances, or their `histograms`
     names=('real','composed'),
 ): # matplotlib figure
     "The histograms of two sets, one over the other, with their overlap."
     import matplotlib.pyplot as plt
-    ha,hb = histograms(a),histograms(b)
+    ha,hb = ({k: np.asarray(v) for k,v in o.items()} if isinstance(o, dict) else histograms(o) for o in (a,b))
     fig,axs = plt.subplots(2, 3, figsize=(10,4.5), layout='constrained')
     for ax,(k,edges) in zip(axs.flat, _bins.items()):
         for h,name in zip((ha,hb), names): ax.stairs(h[k], np.arange(len(edges)) if k in ('duration','onset_interval') else edges, fill=True, alpha=.5, label=name)

@@ -8,9 +8,10 @@ Docs: https://music-transformer.github.io/music_transformer/cli.html.md"""
 __all__ = ['command', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_compose', 'mt_render']
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
-import json, os, sys
+import os, sys
 from dataclasses import replace
 from functools import wraps
+from json import dumps, loads
 from pathlib import Path
 from fastcore.script import call_parse, is_cli
 from tqdm.auto import tqdm
@@ -24,6 +25,10 @@ def command(f):
         try: f(*args, **kw)
         except (ValueError, OSError, FloatingPointError) as e:
             print(f'{f.__name__.replace("_","-")}: {_sentence(e)}', file=sys.stderr)
+            return 2
+        except (MemoryError, RuntimeError) as e:
+            if isinstance(e, RuntimeError) and 'memory' not in str(e): raise
+            print(f'{f.__name__.replace("_","-")}: there is not enough memory for this; choose smaller sizes.', file=sys.stderr)
             return 2
         except KeyboardInterrupt: return 130
     return call_parse(_f)
@@ -45,9 +50,9 @@ def mt_prepare(
     store = prepare(source, out, n_workers)
     print(store, f'in {out}', sep=' ')
     hours = {s: sum(o.seconds for o in store.pieces if o.split==s)/3600 for s in ('train','validation','test')}
-    print('hours of music: ' + ', '.join(f'{h:.1f} {s}' for s,h in hours.items()))
-    merged,drums = sum(o.instruments>1 for o in store.pieces),sum(o.drum_notes for o in store.pieces)
-    if merged: print(f'{merged} files had several instruments, which became one piano.')
+    print('hours of music: ' + ', '.join(f'{h:.3g} {s}' for s,h in hours.items()))
+    several,drums = sum(o.instruments>1 for o in store.pieces),sum(o.drum_notes for o in store.pieces)
+    if several: print(f'{several} files had several instruments, which became one piano.')
     if drums: print(f'{drums} drum notes were left out.')
     skipped = store.info['skipped']
     if skipped: print(f'{len(skipped)} files could not be read and are listed in {out}/store.json; the first: {skipped[0]["file"]}: {skipped[0]["reason"]}')
@@ -85,6 +90,9 @@ def mt_train(
     from music_transformer.training import TrainConfig, fit
     given = {k:v for k,v in locals().items() if v is not None}
     if recipe not in ('base','seed'): raise ValueError(f'--recipe must be base or seed, not {recipe}')
+    if samples<0: raise ValueError(f'--samples must be 0 or more, not {samples}')
+    sized = [k for k in ('d_model','n_layers','n_heads','d_ff','position','dropout') if k in given]
+    if from_model and sized: raise ValueError(f'--from-model brings its own {", ".join(sized)}; leave them out.')
     tokens = TokenStore(store)
     cfg,train = (ModelConfig(),TrainConfig()) if recipe=='base' else (ModelConfig.seed(),TrainConfig.seed_recipe())
     if resume: cfg,train = _settings(out)
@@ -104,7 +112,7 @@ def _settings(run):
     from music_transformer.training import TrainConfig
     f = Path(run)/'config.json'
     if not f.exists(): raise ValueError(f'{run} holds no run to resume.')
-    c = json.loads(f.read_text())
+    c = loads(f.read_text())
     return ModelConfig(**c['model']),TrainConfig(**c['train'])
 
 def _sampler(out, n):
@@ -124,21 +132,22 @@ def mt_evaluate(
     split:str='test',   # train, validation or test
     context:int=None,   # window; as many ids as the model has distances when left out
     batch_size:int=16,  # windows at a time
-    json_file:str=None, # write the numbers here too (--json FILE)
+    json:str=None,      # a file to write the numbers to as well
 ):
     "Score every token of a split once, each with at least half a window of context."
     from music_transformer.model import MusicTransformer
     from music_transformer.processor import TokenStore
     from music_transformer.training import evaluate
     from music_transformer.data import write_file
+    if json and Path(json).is_dir(): raise ValueError(f'--json {json} is a folder; give the name of a file.')
     tokens,net = TokenStore(store),MusicTransformer.from_pretrained(model)
-    r = evaluate(net, tokens, split, context or net.cfg.max_distance, batch_size, progress=True)
+    r = evaluate(net, tokens, split, net.cfg.max_distance if context is None else context, batch_size, progress=True)
     lo,hi = r['nats_per_token_95']
     print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}")
     print(f"  nats per token   {r['nats_per_token']:.4f}   (95 % over pieces: {lo:.4f} to {hi:.4f}; unigram entropy {r['unigram_entropy']:.4f})")
     print(f"  nats per note    {r['nats_per_note']:.3f}\n  nats per second  {r['nats_per_second']:.2f}\n  accuracy         {r['accuracy']:.4f}")
     for k,o in r['kinds'].items(): print(f"    {k:9}{o['tokens']:10,} tokens  {o['nats_per_token']:.4f} nats  accuracy {o['accuracy']:.4f}")
-    if json_file: write_file(json_file, json.dumps(r, indent=1).encode())
+    if json: write_file(json, dumps(r, indent=1).encode())
 
 # %% ../nbs/07_cli.ipynb #8d72f9d2
 @command
@@ -161,6 +170,8 @@ def mt_compose(
     from music_transformer.model import MusicTransformer
     from music_transformer.playback import find_soundfont, write_audio, write_roll
     font = find_soundfont(soundfont)
+    if primer_seconds is not None and not primer_seconds>0: raise ValueError(f'--primer-seconds must be above 0, not {primer_seconds}')
+    if not primer and (no_primer or primer_seconds): raise ValueError('--primer-seconds and --no-primer need a --primer.')
     out = Path(out); _writable(out)
     music = read_midi(primer) if primer else None
     if music and primer_seconds: music = music[:primer_seconds]

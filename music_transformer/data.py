@@ -64,7 +64,7 @@ def plot(
     import matplotlib.pyplot as plt
     if ax is None: _,ax = plt.subplots(figsize=(9,2.5), layout='constrained')
     n = self.notes
-    ax.barh(n['pitch'], n['end']-n['start'], left=n['start'], height=.8, color=plt.get_cmap(cmap)(n['velocity']/127))
+    ax.barh(n['pitch'], n['end']-n['start'], left=n['start'], height=.8, edgecolor='white', linewidth=.4, color=plt.get_cmap(cmap)(n['velocity']/127))
     lo,hi = (int(n['pitch'].min()),int(n['pitch'].max())) if len(n) else (60,72)
     ax.set(xlabel='seconds', ylabel='pitch', ylim=(lo-2.,hi+2.), xlim=(0,max(self.seconds,1)), title=self.title)
     ticks = [p for p in range(0,128,12) if lo-2<=p<=hi+2]
@@ -198,15 +198,17 @@ def _chunks(raw):
     pos = 14
     while pos+8<=len(raw):
         size = int.from_bytes(raw[pos+4:pos+8], 'big')
+        if pos+8+size>len(raw): raise EOFError('it is cut short')
         if raw[pos:pos+4]==b'MTrk': yield raw[pos+8:pos+8+size]
         pos += 8+size
 
 def _voices_fast(raw):
     "Ticks a beat, tempo changes and voices by `symusic`; `None` where it could lose a pedal."
-    score = symusic.Score.from_midi(raw)
+    bodies = list(_chunks(raw))
+    score = symusic.Score.from_midi(raw+bytes(64))                       # it may read past the end of a damaged last event
     tracks = [t for t in score.tracks if len(t.notes)]
     if len(tracks)!=1 or len(score.tracks)!=1: return None
-    if sum(bool(re.search(rb'[\xb0-\xbf]', o)) for o in _chunks(raw))>1: return None # perhaps controllers in a second chunk
+    if sum(bool(re.search(rb'[\xb0-\xbf]', o)) for o in bodies)>1: return None # perhaps controllers in a second chunk
     t,tempo = tracks[0],score.tempos.numpy()
     n,c = t.notes.numpy(),t.controls.numpy()
     pedal = c['number']==64
@@ -260,11 +262,11 @@ def read_midi(
     raw = src if isinstance(src, bytes) else src.read() if hasattr(src, 'read') else Path(src).read_bytes()
     if raw[:4]!=b'MThd': raise MidiError(f'{what} is not a MIDI file: it does not begin with "MThd".')
     try: tpq,at,tempo,voices = _voices_fast(raw) or _voices_slow(raw)
-    except Exception as e: raise MidiError(f'{what} is a damaged MIDI file: {e or type(e).__name__}.') from None
+    except Exception as e: raise MidiError(f'{what} is a damaged MIDI file: {e if isinstance(e, EOFError) and str(e) else "its events make no sense"}.') from None
     drums = sum(len(o['start']) for o in voices if o['drum'])
     voices = [o for o in voices if not o['drum']]
     if not sum(len(o['start']) for o in voices):
-        raise MidiError(f'{what} has no notes' + (f' but {drums} of drums.' if drums else '.'))
+        raise MidiError(f'{what} has no notes' + (f', only {drums} of drums.' if drums else '.'))
     if tpq<=0 or (tempo<=0).any(): raise MidiError(f'{what} is a damaged MIDI file: its clock stands still.')
     notes = np.concatenate([_sounding(o, at, tempo, tpq) for o in voices])
     if not (notes['end']<_max_seconds).all(): raise MidiError(f'{what} claims to last longer than a day.')
@@ -328,6 +330,7 @@ class Corpus(L):
     @property
     def hours(self)->float: return sum(o.seconds for o in self)/3600
 
+    def __repr__(self): return f'<Corpus {len(self)} pieces, {self.hours:.2f} h>'
     def _repr_html_(self):
         cols = ('composer','title','split','year','seconds','file')
         row = lambda o,tag: '<tr>' + ''.join(f'<{tag}>{html.escape(str(v))}</{tag}>' for v in o) + '</tr>'
@@ -356,13 +359,21 @@ def corpus(
     path = download_maestro() if str(source)=='maestro' else Path(source)
     if not path.exists(): raise FileNotFoundError(f'{source} is not there; give a zip, a folder of MIDI files, or the word maestro.')
     if path.is_dir(): root,names,read = path,[o.relative_to(path).as_posix() for o in path.rglob('*') if o.is_file()],lambda o: (path/o).read_bytes()
+    elif path.suffix=='.zip' and not zipfile.is_zipfile(path): raise ValueError(f'{source} is a damaged zip.')
     elif zipfile.is_zipfile(path): root,names,read = path,zipfile.ZipFile(path).namelist(),zipfile.ZipFile(path).read
     else: root,names,read = path.parent,[path.name],lambda o: path.read_bytes()
-    files = sorted(o for o in names if o.lower().endswith(('.mid','.midi')))
+    files = sorted(o for o in names if o.lower().endswith(('.mid','.midi')) and not Path(o).name.startswith('.')) # a Mac's ._ files are no MIDI
     if not files: raise ValueError(f'{source} holds no MIDI files (.mid, .midi).')
     table = next((o for o in names if Path(o).match('maestro-v*.csv')), None)
     if table: return _maestro_pieces(str(root), table, read(table).decode('utf-8-sig'), set(files))
-    return Corpus(Piece(str(root), o, content_split(read(o)), title=Path(o).stem) for o in files)
+    split = {o: content_split(read(o)) for o in files}
+    if 'validation' not in split.values(): split |= _one_to_validate(files, read)
+    return Corpus(Piece(str(root), o, split[o], title=Path(o).stem) for o in files)
+
+def _one_to_validate(files, read):
+    "A few files may all fall to one side; then the one whose hash is lowest, with its copies, becomes the validation split."
+    sums = {o: hashlib.sha256(read(o)).digest() for o in files}
+    return {o: 'validation' for o in files if sums[o]==min(sums.values())} if len(set(sums.values()))>1 else {}
 
 def _maestro_pieces(root, table, text, files):
     "The rows of MAESTRO's own table whose files are there."

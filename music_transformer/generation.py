@@ -28,7 +28,7 @@ def probabilities(
     min_p:float=0.,
 )->Tensor:               # (V,) summing to 1
     "The distribution that is drawn from."
-    if temperature==0: return torch.zeros_like(logits).index_fill_(0, logits.argmax(), 1.)
+    if temperature<1e-6: return torch.zeros_like(logits).index_fill_(0, logits.argmax(), 1.)
     p = (logits/temperature).softmax(-1)
     if min_p: p = p*(p>=min_p*p.max())
     if top_k or top_p<1:
@@ -168,7 +168,8 @@ def generate(
     **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold: see `sample_ids`
 )->Performance: # `info` holds seed, primer_notes, new_from (seconds) and ids
     "Compose a piece, or continue one."
-    if tokens is not None and tokens<1: raise ValueError(f'tokens must be at least 1, not {tokens}')
+    if tokens is not None and not (tokens>=1 and tokens==int(tokens)): raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
+    if not (isinstance(seed, int) and 0<=seed<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {seed}')
     if tokens is None and not (math.isfinite(seconds) and seconds>0): raise ValueError(f'seconds must be above 0, not {seconds}')
     window = window or model.cfg.max_distance
     ids = list(_primer_ids(primer, window)); n = len(ids)

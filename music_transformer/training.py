@@ -89,6 +89,12 @@ class TrainConfig:
             if getattr(self, k)<1: raise ValueError(f'{k} must be at least 1, not {getattr(self, k)}')
         for k,ok in dict(optimizer=('muon','adamw','adam'), precision=('auto','no','bf16')).items():
             if getattr(self, k) not in ok: raise ValueError(f'{k} must be one of {", ".join(ok)}, not {getattr(self, k)!r}')
+        for k in ('lr','matrix_lr','eps','clip'):
+            if not 0<getattr(self, k)<math.inf: raise ValueError(f'{k} must be above 0, not {getattr(self, k)}')
+        for k in ('max_steps','max_minutes','weight_decay','warmup','semitones','velocity','val_windows','seed'):
+            if not 0<=getattr(self, k)<math.inf: raise ValueError(f'{k} must be 0 or more, not {getattr(self, k)}')
+        for k in ('smoothing','stretch'):
+            if not 0<=getattr(self, k)<1: raise ValueError(f'{k} must be at least 0 and below 1, not {getattr(self, k)}')
         lr_factor(self.warmup, 1, self.schedule)
 
     @classmethod
@@ -154,6 +160,7 @@ def score(
     progress:bool=False,
 )->np.ndarray:     # (pieces, kinds, 3): targets, nats, hits
     "Score pieces by the protocol, and sum up by piece and kind of event."
+    if context<1 or batch_size<1: raise ValueError(f'context and batch_size must be at least 1, not {context} and {batch_size}')
     was,device = model.training,next(model.parameters()).device
     model.eval()
     todo = [(i,w) for i,ids in enumerate(pieces) for w in eval_windows(len(ids)-1, context)]
@@ -180,7 +187,7 @@ def evaluate(
     context:int=512,   # window; at least half of it stands before every scored token
     batch_size:int=16,
     progress:bool=False,
-)->dict: # see the table below
+)->dict: # nats per token, note and second, accuracy, their 95 % interval over pieces, and the same by kind of event
     "Evaluate on a whole split. `ValueError` if the store has none of it."
     store.split(split)                                                          # says so if there is none
     rows = [(i,o) for i,o in enumerate(store.pieces) if o.split==split]
@@ -340,9 +347,10 @@ def _start(store, model, c, out, resume):
     store.split('validation')
     torch.manual_seed(c.seed)
     if not isinstance(model, nn.Module): model = MusicTransformer(model)
-    _claim(out, store, model, c, resume)
+    facts = _claim(out, store, model, c, resume)
     run = Run(store, model, c, out)
     if resume: run.restore()
+    write_file(out/'config.json', json.dumps(facts, indent=1).encode())
     return run, Metrics(out, run.step) if run.acc.is_main_process else None
 
 def _facts(run, seconds, steps):
@@ -401,4 +409,4 @@ def _claim(out, store, model, c, resume):
         if diff: raise ValueError(f'the run in {out} has other settings: {"; ".join(diff)}')
     elif resume: raise ValueError(f'{out} holds no run to resume.')
     elif out.exists() and (not out.is_dir() or any(out.iterdir())): raise ValueError(f'{out} exists and is not a run; choose another folder.')
-    write_file(out/'config.json', json.dumps(facts, indent=1).encode())
+    return facts
