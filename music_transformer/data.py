@@ -308,7 +308,7 @@ class Piece:
 
     def read_bytes(self)->bytes:
         try: return _zip(self.source, os.getpid()).read(self.file) if self.source.endswith('.zip') else (Path(self.source)/self.file).read_bytes()
-        except (zipfile.BadZipFile, zlib.error) as e: raise MidiError(f'{self.file} is damaged inside its zip: {e}') from None
+        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as e: raise MidiError(f'{self.file} is damaged inside its zip: {e}') from None
     def read(self)->Performance: return read_midi(self.read_bytes(), title=self.title or Path(self.file).stem)
 
 @lru_cache(4)
@@ -366,8 +366,11 @@ def corpus(
     if not files: raise ValueError(f'{source} holds no MIDI files (.mid, .midi).')
     table = next((o for o in names if Path(o).match('maestro-v*.csv')), None)
     if table: return _maestro_pieces(str(root), table, read(table).decode('utf-8-sig'), set(files))
-    split = {o: content_split(read(o)) for o in files}
-    if 'validation' not in split.values(): split |= _one_to_validate(files, read)
+    def raw(o): # a file that cannot be opened is listed as such when its turn comes
+        try: return read(o)
+        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError): return b''
+    split = {o: content_split(raw(o)) for o in files}
+    if 'validation' not in split.values(): split |= _one_to_validate(files, raw)
     return Corpus(Piece(str(root), o, split[o], title=Path(o).stem) for o in files)
 
 def _one_to_validate(files, read):

@@ -137,7 +137,7 @@ def _encode_piece(piece):
         p = piece.read()
         ids = encode(p)
         return ids, dict(seconds=round(p.seconds,3), notes=len(p), merged=len(p)-int((ids<NOTE_OFF).sum()), **p.info)
-    except (MidiError, OSError) as e: return str(e)
+    except (MidiError, OSError) as e: return str(e) or type(e).__name__
 
 def _alone(piece):
     "One piece in a process of its own, for a corpus with a file that kills its reader."
@@ -201,8 +201,10 @@ class TokenStore:
                 types = {k: f.type for k,f in Row.__dataclass_fields__.items()}
                 with open(path/'pieces.csv', newline='', encoding='utf-8') as f:
                     self.pieces = L(Row(**{k: types[k](v) for k,v in r.items()}) for r in csv.DictReader(f))
-                whole = len(self.tokens)==self.info['n_tokens']==sum(self.pieces.attrgot('length'))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as e: raise ValueError(f'the token store {path} is damaged ({e}); {again}') from None
+                ends = np.cumsum([0,*self.pieces.attrgot('length')])
+                whole = (self.tokens.dtype==np.uint16 and self.tokens.shape==(self.info['n_tokens'],)==(ends[-1],) and list(ends[:-1])==self.pieces.attrgot('offset')
+                         and all(self.tokens[a]==SOS and self.tokens[b-1]==EOS for a,b in zip(ends, ends[1:])))
+        except Exception as e: raise ValueError(f'the token store {path} is damaged ({" ".join(str(e).split())[:200] or type(e).__name__}); {again}') from None # whatever its bytes provoke
         if version!=VOCAB_VERSION: raise ValueError(f'the token store {path} has vocabulary {version!r}, not {VOCAB_VERSION!r}; {again}')
         if not whole: raise ValueError(f'the token store {path} is incomplete; {again}')
 

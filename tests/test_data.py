@@ -1,7 +1,7 @@
 """The pedal and the reader against slow readings of the rule; files that survive a full disk; MIDI that is broken in 2,000 ways.
 
     MT_FUZZ=20000 pytest tests/test_data.py -k fuzz     more of them"""
-import errno, io, json, os, resource, signal, struct, subprocess, sys, time
+import errno, io, os, resource, signal, struct, subprocess, sys, time
 from collections import defaultdict
 from pathlib import Path
 import mido, numpy as np, pretty_midi, pytest

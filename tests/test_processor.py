@@ -1,10 +1,10 @@
 "The eight rules of the vocabulary, each against a slow reading of it; windows; the token store under damage and kills."
-import contextlib, csv, io, json, os, shutil, signal, subprocess, sys, time, zipfile
+import csv, io, json, os, shutil, signal, subprocess, sys, time, zipfile
 from collections import defaultdict
 from pathlib import Path
 import numpy as np, pytest
-from hypothesis import HealthCheck, example, given, settings, strategies as st
-from music_transformer import data, processor
+from hypothesis import HealthCheck, given, settings, strategies as st
+from music_transformer import data
 from music_transformer.data import MidiError, Performance, note_dtype, read_midi, write_midi
 from music_transformer.processor import (EOS, MAX_SHIFT, NOTE_OFF, NOTE_ON, PAD, SOS, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE,
     Augment, TokenStore, Windows, decode, encode, epoch_stream, prepare)
