@@ -208,7 +208,7 @@ def _voices_fast(raw):
     score = symusic.Score.from_midi(raw+bytes(64))                       # it may read past the end of a damaged last event
     tracks = [t for t in score.tracks if len(t.notes)]
     if len(tracks)!=1 or len(score.tracks)!=1: return None
-    if sum(bool(re.search(rb'[\xb0-\xbf]', o)) for o in bodies)>1: return None # perhaps controllers in a second chunk
+    if sum(bool(re.search(rb'[\x90-\x9f\xb0-\xbf]', o)) for o in bodies)>1: return None # perhaps a pedal in a chunk of its own
     t,tempo = tracks[0],score.tempos.numpy()
     n,c = t.notes.numpy(),t.controls.numpy()
     pedal = c['number']==64
