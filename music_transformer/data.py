@@ -176,10 +176,11 @@ def sustain(
     pitch:np.ndarray, # (N,)
     time:np.ndarray,  # (P,) moments of controller 64, in order
     value:np.ndarray, # (P,) its values; 64 and above is down
+    last=None,        # the end of the piece; of these notes and messages when `None`
 )->np.ndarray:        # (N,) when each note falls silent
     "Let each note released under the pedal sound until the pedal goes up or its own pitch is struck again."
     if not len(time) or not len(end): return end
-    down,last = value>=64, max(end.max(), time[-1])
+    down,last = value>=64, max(end.max(), time[-1]) if last is None else last
     at = np.searchsorted(time, end, side='right') - 1               # the last message at or before the release
     held = (at>=0) & down[at]
     ups = time[~down]
@@ -268,15 +269,16 @@ def read_midi(
     if not sum(len(o['start']) for o in voices):
         raise MidiError(f'{what} has no notes' + (f', only {drums} of drums.' if drums else '.'))
     if tpq<=0 or (tempo<=0).any(): raise MidiError(f'{what} is a damaged MIDI file: its clock stands still.')
-    notes = np.concatenate([_sounding(o, at, tempo, tpq) for o in voices])
+    last = max(max(o[k].max(initial=0) for k in ('end','time')) for o in voices)
+    notes = np.concatenate([_sounding(o, at, tempo, tpq, last) for o in voices])
     if not (notes['end']<_max_seconds).all(): raise MidiError(f'{what} claims to last longer than a day.')
     return Performance(notes, title=name, info=dict(instruments=len(voices), drum_notes=drums))
 
-def _sounding(o, at, tempo, tpq):
+def _sounding(o, at, tempo, tpq, last):
     "One voice's notes in seconds, the pedal applied."
     if len(o['pitch']) and (o['pitch'].min()<0 or o['velocity'].min()<1): raise MidiError('a damaged MIDI file: a data byte above 127.')
     notes = np.empty(len(o['start']), note_dtype)
-    end = sustain(*(o[k] for k in ('start','end','pitch','time','value')))
+    end = sustain(*(o[k] for k in ('start','end','pitch','time','value')), last)
     for k,v in dict(start=o['start'], end=end).items(): notes[k] = ticks_to_seconds(v, at, tempo, tpq)
     notes['pitch'],notes['velocity'] = o['pitch'],o['velocity']
     return notes
