@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np, torch
 from .data import Performance
 from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, decode
-from .model import MusicTransformer, rel_attention, rotate
+from .model import MusicTransformer
 from .training import read_metrics
 
 # %% ../nbs/06_analysis.ipynb #c4f0f7b5
@@ -51,15 +51,13 @@ def attention_weights(
     "How much each event attends to each earlier one, for every head of a layer."
     x = torch.as_tensor(np.asarray(ids, dtype=np.int64))[None]
     seen = []
-    hook = model.blocks[layer].attn.register_forward_pre_hook(lambda m,args: seen.append(args[0]))
+    hook = model.blocks[layer].attn.register_forward_pre_hook(lambda m,args: seen.append(args))
     try: model.eval()(x)
     finally: hook.remove()
-    attn,h = model.blocks[layer].attn,seen[0]
-    B,T,D = h.shape; H = model.cfg.n_heads
-    q,k,_ = attn.qkv(h).view(B, T, 3, H, D//H).permute(2,0,3,1,4)
-    if model.cfg.position=='rotary': q,k = rotate(q),rotate(k)
-    e = attn.e_rel if model.cfg.position=='relative' else torch.zeros(H, 1, D//H)
-    return rel_attention(q, k, torch.eye(T).expand(B, H, T, T), e)[0]
+    attn,(h,turns,_) = model.blocks[layer].attn,seen[0]
+    q,k,_ = attn.heads(h, turns)
+    T = len(x[0])
+    return attn.attend(q, k, torch.eye(T).expand(1, model.cfg.n_heads, T, T))[0]
 
 def look_back(w:torch.Tensor, most:int=64)->np.ndarray: # (H, T, T) to (H, most)
     "Mean attention by distance: how far back each head looks."

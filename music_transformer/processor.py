@@ -257,14 +257,21 @@ class Windows:
         self.order = rng.permutation(-(-(len(tokens)-1+self.offset)//length))
 
     def __len__(self): return len(self.order)
+    def _start(self, i): return int(self.order[i])*self.length - self.offset
+    def _slice(self, start, n):
+        w = np.full(n, PAD, np.int64)
+        a,b = max(start,0),min(start+n, len(self.tokens))
+        if a<b: w[a-start:b-start] = self.tokens[a:b]
+        return w
     def __getitem__(self, i:int)->tuple: # x, y: (length,) int64 each, `PAD` where there is nothing
-        start = int(self.order[i])*self.length - self.offset
-        w = np.full(self.length+1, PAD, np.int64)
-        a,b = max(start,0),min(start+self.length+1, len(self.tokens))
-        w[a-start:b-start] = self.tokens[a:b]
+        start = self._start(i)
+        w = self._slice(start, self.length+1)
         x,y = w[:-1],w[1:].copy()
         if start<0: y[-start-1] = PAD                                 # nothing comes before the first `sos`
         return x,y
+    def before(self, i:int, n:int)->np.ndarray: # (n,) int64
+        "The `n` ids before window `i`: from them a model knows what still sounds."
+        return self._slice(self._start(i)-n, n)
 
 # %% ../nbs/01_processor.ipynb #0ec0c285
 def epoch_stream(

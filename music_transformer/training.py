@@ -142,13 +142,14 @@ KINDS = dict(on=(NOTE_ON,NOTE_OFF), off=(NOTE_OFF,TIME_SHIFT), shift=(TIME_SHIFT
 def _score_batch(model, batch, device):
     "Nats and hits at the scored places of some windows: lists of (piece, target ids, nats, hits)."
     T = max(len(x) for x,*_ in batch)
-    x = torch.full((len(batch), T), PAD)
-    y = torch.full((len(batch), T), PAD)
-    for i,(xs,ys,*_) in enumerate(batch): x[i,:len(xs)],y[i,:len(ys)] = torch.from_numpy(xs),torch.from_numpy(ys)
-    logp = model(x.to(device)).float().log_softmax(-1)
+    x,y,past = (torch.full((len(batch), n), PAD) for n in (T, T, max(len(ps) for *_,ps in batch)))
+    for i,(xs,ys,_,_,ps) in enumerate(batch):
+        x[i,:len(xs)],y[i,:len(ys)] = torch.from_numpy(xs),torch.from_numpy(ys)
+        past[i,past.shape[1]-len(ps):] = torch.from_numpy(ps)
+    logp = model(x.to(device), past=past.to(device)).float().log_softmax(-1)
     nats = -logp.gather(-1, y.to(device)[...,None])[...,0].cpu().numpy()
     hits = (logp.argmax(-1).cpu()==y).numpy()
-    return [(piece, ys[a:], nats[i,a:len(ys)], hits[i,a:len(ys)]) for i,(xs,ys,piece,a) in enumerate(batch)]
+    return [(piece, ys[a:], nats[i,a:len(ys)], hits[i,a:len(ys)]) for i,(xs,ys,piece,a,_) in enumerate(batch)]
 
 # %% ../nbs/03_training.ipynb #28710af6
 @torch.no_grad()
@@ -170,8 +171,8 @@ def score(
     for j in tqdm(range(0, len(todo), batch_size), unit='batch', disable=not progress or 'IN_TEST' in os.environ):
         batch = []
         for i,(b,a,e) in todo[j:j+batch_size]:
-            ids = np.asarray(pieces[i][b:e+1], np.int64)
-            batch.append((ids[:-1], ids[1:], i, a-b))
+            ids = np.asarray(pieces[i][max(b-context,0):e+1], np.int64); past = min(b, context)
+            batch.append((ids[past:-1], ids[past+1:], i, a-b, ids[:past]))
         for i,y,nats,hits in _score_batch(model, batch, device):
             for k,(lo,hi) in enumerate(KINDS.values()):
                 m = (y>=lo) & (y<hi)
@@ -272,25 +273,25 @@ class Run:
 
 # %% ../nbs/03_training.ipynb #8a24b0bf
 def _next_batch(self):
-    "The windows of the next step: x, y of (batch_size, context); moves on in the data."
+    "The windows of the next step: x, y of (batch_size, context), and as many ids before them; moves on in the data."
     i,n = self.batch*self.c.batch_size,len(self.windows)
-    xy = [self.windows[j] for j in range(i, min(i+self.c.batch_size, n))]
+    rows = [(*self.windows[j], self.windows.before(j, self.c.context)) for j in range(i, min(i+self.c.batch_size, n))]
     self.batch += 1
     if i+self.c.batch_size>=n: self.epoch,self.batch = self.epoch+1,0
-    return (torch.from_numpy(np.stack(o)) for o in zip(*xy))
+    return (torch.from_numpy(np.stack(o)) for o in zip(*rows))
 
 def _train_step(self):
     "One update; the mean loss in nats per token, the accuracy, the norm of the gradient."
     c,acc = self.c,self.acc
     if self.batch==0 and self.step: self.load_epoch()
-    x,y = self.next_batch()
+    x,y,past = self.next_batch()
     n = int((y!=PAD).sum())
-    mine = [o[acc.process_index::acc.num_processes].to(acc.device).chunk(c.accumulate) for o in (x,y)]
+    mine = [o[acc.process_index::acc.num_processes].to(acc.device).chunk(c.accumulate) for o in (x,y,past)]
     stats = torch.zeros(2, device=acc.device)
     self.model.train()
-    for i,(xs,ys) in enumerate(zip(*mine)):
+    for i,(xs,ys,ps) in enumerate(zip(*mine)):
         with acc.no_sync(self.model) if i<len(mine[0])-1 else nullcontext():
-            with acc.autocast(): logits = self.model(xs)
+            with acc.autocast(): logits = self.model(xs, past=ps)
             loss = token_loss(logits, ys, c.smoothing)
             acc.backward(loss*acc.num_processes/n)
             stats += torch.stack([loss.detach(), ((logits.argmax(-1)==ys) & (ys!=PAD)).sum()])
