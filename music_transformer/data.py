@@ -189,11 +189,15 @@ def next_strike(
 )->np.ndarray:        # (N,)
     "When each note's pitch is next struck, later than itself."
     order = np.lexsort((start, pitch)); s,p = start[order],pitch[order]
-    first = np.flatnonzero(np.append(True, (np.diff(s)!=0) | (np.diff(p.astype(int))!=0)))[:len(s)] # of those struck at once
-    i = np.append(first, 0)[np.searchsorted(first, np.arange(len(s)), side='right')]
+    new = _changes(s, p)
+    i = np.append(np.flatnonzero(new), 0)[np.cumsum(new)]
     out = np.empty_like(s)
-    out[order] = np.where(p[i]==p, np.where(i>0, s[i], last), last)
+    out[order] = np.where((p[i]==p) & (i>0), s[i], last)
     return out
+
+def _changes(*columns):
+    "Where a row differs from the one before it; the first does."
+    return np.append(True, np.logical_or.reduce([o[1:]!=o[:-1] for o in columns]))[:len(columns[0])]
 
 def sustain(
     start:np.ndarray, # (N,) strikes, in any unit of time
@@ -279,21 +283,20 @@ def read_track(
 
 # %% ../nbs/00_data.ipynb #db1358c8
 def pair(
-    tick:np.ndarray,   # (N,) keys that move, at one tick in the order of the file
+    tick:np.ndarray,   # (N,) moments at which a key moves, for each key in order
     key:np.ndarray,    # (N,) which one
     strike:np.ndarray, # (N,) bool: down, not up
 )->np.ndarray: # the tick at which each strike ends; -1 if none
     "The end of every strike."
-    order = np.lexsort((tick, key))
+    order = np.argsort(key, kind='stable')
     t,k,down = tick[order],key[order],strike[order]
-    first = np.flatnonzero(np.append(True, (np.diff(t)!=0) | (np.diff(k)!=0)))[:len(t)]    # of each key's tick
-    at = np.searchsorted(first, np.arange(len(t)), side='right') - 1
+    new = _changes(t, k); first,at = np.flatnonzero(new),np.cumsum(new)-1                   # each key's ticks; the number of its tick
     up = np.flatnonzero(~down & down[first[at]])
     for j in up[np.unique(at[up], return_index=True)[1]]:
         i = first[at[j]]
         if i and k[i-1]==k[i] and down[i-1]: order[i:j+1] = np.roll(order[i:j+1], 1); down[i],down[i+1:j+1] = False,True
-    ups,downs = np.flatnonzero(~down),np.flatnonzero(down)
-    i = np.append(ups, 0)[np.searchsorted(ups, downs)]
+    downs = np.flatnonzero(down)
+    i = np.append(np.flatnonzero(~down), 0)[np.cumsum(~down)[downs]]
     end = np.full(len(t), -1)
     end[order[downs]] = np.where((i>downs) & (k[i]==k[downs]), t[i], -1)
     return end[strike]
@@ -335,16 +338,18 @@ def _notes(tpq, tracks):
     "Notes as they sound, and what was merged and left out."
     tick,status,x,y,tempo = (np.concatenate(o) for o in zip(*tracks))
     if (tempo[:,1]==0).any(): raise MidiError('its clock stands still')
-    track = np.repeat(np.arange(len(tracks)), [len(o[0]) for o in tracks])  # a release in one track ends no note of another
+    track = np.repeat(np.arange(len(tracks), dtype=np.min_scalar_type(len(tracks)<<11)), [len(o[0]) for o in tracks])
     kind,channel = status>>4,status&15
-    foot,key,strike = (kind==11) & (x==64),(kind==8) | (kind==9),(kind==9) & (y>0)
-    end = pair(tick[key], ((track*16+channel)*128+x)[key], strike[key])
-    last = tick[foot|key].max(initial=0)
-    start,end,pitch,velocity,channel,foot_of = tick[strike],np.where(end<0, last, end),x[strike],y[strike],channel[strike],np.where(foot, channel, 16)
+    key,foot = np.flatnonzero((kind==8) | (kind==9)),np.flatnonzero((kind==11) & (x==64))
+    foot = foot[np.argsort(tick[foot], kind='stable')]
+    strike = (kind[key]==9) & (y[key]>0)
+    end = pair(tick[key], (track[key]<<11) + (channel[key].astype(track.dtype)<<7) + x[key], strike) # a release in one track ends no note of another
+    last = max(tick[key].max(initial=0), tick[foot].max(initial=0))
+    key = key[strike]; end = np.where(end<0, last, end)
+    start,pitch,velocity,channel,foot_of = tick[key],x[key],y[key],channel[key],channel[foot]
     for c in np.unique(channel):
-        mine,pedal = np.flatnonzero(channel==c),np.flatnonzero(foot_of==c)
-        pedal = pedal[np.argsort(tick[pedal], kind='stable')]
-        end[mine] = sustain(start[mine], end[mine], pitch[mine], tick[pedal], y[pedal], last)
+        mine,his = channel==c,foot[foot_of==c]
+        end[mine] = sustain(start[mine], end[mine], pitch[mine], tick[his], y[his], last)
     seconds = lambda o: ticks_to_seconds(o, tempo[:,0], tempo[:,1], tpq)
     notes = np.empty(len(start), note_dtype)
     notes['start'],notes['end'],notes['pitch'],notes['velocity'] = seconds(start),seconds(end),pitch,velocity
