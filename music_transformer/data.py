@@ -11,10 +11,11 @@ __all__ = ['note_dtype', 'MidiError', 'Performance', 'write_midi', 'write_file',
 
 # %% ../nbs/00_data.ipynb #e9af1513
 import csv, hashlib, html, io, os, shutil, zipfile, zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from filelock import FileLock, Timeout
 import numpy as np, pooch, pretty_midi
 from fastcore.foundation import L
 from fastcore.basics import patch
@@ -164,21 +165,34 @@ def write_file(path, data:bytes)->Path:
 @contextmanager
 def new_folder(path):
     "A fresh folder to fill; it takes the place of `path` only if the block ends without an error."
-    path = restore_folder(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new,old = path.with_name(f'.{path.name}.new'), path.with_name(f'.{path.name}.old')
-    for o in (new,old): shutil.rmtree(o, ignore_errors=True)
-    new.mkdir()
-    try: yield new
-    except BaseException: shutil.rmtree(new, ignore_errors=True); raise
-    if path.exists(): path.rename(old)
-    new.rename(path)
-    shutil.rmtree(old, ignore_errors=True)
+    path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
+    new,old,lock = (path.with_name(f'.{path.name}.{o}') for o in ('new','old','lock'))
+    try: held = FileLock(lock).acquire(timeout=0)        # the system lets go of it when its owner dies
+    except Timeout: raise OSError(f'another process is writing {path}; wait until it has finished.') from None
+    try:
+        _clear(path, new, old)
+        new.mkdir()
+        yield new
+        while new.exists():
+            if path.exists(): path.rename(old)
+            try: new.rename(path)
+            except OSError:
+                if not path.exists(): raise              # else a reader has just put the old one back
+    finally:
+        _clear(path, new, old)
+        with suppress(OSError): lock.unlink()
+        held.lock.release()
+
+def _clear(path, new, old):
+    restore_folder(path)
+    for o in (new,old):
+        if path.exists() or o!=old: shutil.rmtree(o, ignore_errors=True)
 
 def restore_folder(path)->Path:
     "Undo a replacement of folder `path` that was killed between its two renames."
     path = Path(path); old = path.with_name(f'.{path.name}.old')
-    if not path.exists() and old.exists(): old.rename(path)
+    if not path.exists() and old.exists():
+        with suppress(OSError): old.rename(path)         # if it fails, whoever was replacing it has done so
     return path
 
 # %% ../nbs/00_data.ipynb #5cd720d9
@@ -403,9 +417,15 @@ class Piece:
     seconds: float = 0. # as the corpus's own table states it
 
     def read_bytes(self)->bytes:
-        try: return _zip(self.source, os.getpid()).read(self.file) if self.source.endswith('.zip') else (Path(self.source)/self.file).read_bytes()
-        except (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError) as e: raise MidiError(f'{self.file} is damaged inside its zip: {e}') from None
+        try: return _read(self.source, self.file)
+        except _unreadable as e: raise MidiError(f'{self.file} is damaged inside its zip: {e}') from None
     def read(self)->Performance: return read_midi(self.read_bytes(), title=self.title or Path(self.file).stem)
+
+_unreadable = zipfile.BadZipFile,zlib.error,RuntimeError,NotImplementedError,EOFError
+
+def _read(source, file):
+    "The bytes of a file in a folder or zip; of a larger one than any performance, enough to see that."
+    with open(Path(source)/file, 'rb') if os.path.isdir(source) else _zip(source, os.getpid()).open(file) as f: return f.read(_max_bytes+1)
 
 @lru_cache(4)
 def _zip(path, pid): return zipfile.ZipFile(path) # a forked worker must not share its parent's place in the file
@@ -454,17 +474,17 @@ def corpus(
     "The pieces of a corpus, with MAESTRO's official split where its table is there."
     path = download_maestro() if str(source)=='maestro' else Path(source)
     if not path.exists(): raise FileNotFoundError(f'{source} is not there; give a zip, a folder of MIDI files, or the word maestro.')
-    if path.is_dir(): root,names,read = path,[o.relative_to(path).as_posix() for o in path.rglob('*') if o.is_file()],lambda o: (path/o).read_bytes()
+    if path.is_dir(): root,names = path,[o.relative_to(path).as_posix() for o in path.rglob('*') if o.is_file()]
     elif path.suffix=='.zip' and not zipfile.is_zipfile(path): raise ValueError(f'{source} is a damaged zip.')
-    elif zipfile.is_zipfile(path): root,names,read = path,zipfile.ZipFile(path).namelist(),zipfile.ZipFile(path).read
-    else: root,names,read = path.parent,[path.name],lambda o: path.read_bytes()
+    elif zipfile.is_zipfile(path): root,names = path,zipfile.ZipFile(path).namelist()
+    else: root,names = path.parent,[path.name]
     files = sorted(o for o in names if o.lower().endswith(('.mid','.midi')) and not Path(o).name.startswith('.')) # a Mac's ._ files are no MIDI
     if not files: raise ValueError(f'{source} holds no MIDI files (.mid, .midi).')
     table = next((o for o in names if Path(o).match('maestro-v*.csv')), None)
-    if table: return _maestro_pieces(str(root), table, read(table).decode('utf-8-sig'), set(files))
+    if table: return _maestro_pieces(str(root), table, _read(str(root), table).decode('utf-8-sig'), set(files))
     def raw(o): # a file that cannot be opened is listed as such when its turn comes
-        try: return read(o)
-        except (OSError, zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError): return b''
+        try: return _read(str(root), o)
+        except (OSError, *_unreadable): return b''
     split = {o: content_split(raw(o)) for o in files}
     if 'validation' not in split.values(): split |= _one_to_validate(files, raw)
     return Corpus(Piece(str(root), o, split[o], title=Path(o).stem) for o in files)
