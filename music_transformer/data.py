@@ -184,9 +184,8 @@ def new_folder(path):
         held.lock.release()
 
 def _clear(path, new, old):
-    restore_folder(path)
-    for o in (new,old):
-        if path.exists() or o!=old: shutil.rmtree(o, ignore_errors=True)
+    shutil.rmtree(new, ignore_errors=True)
+    if restore_folder(path).exists(): shutil.rmtree(old, ignore_errors=True) # else it is all there is
 
 def restore_folder(path)->Path:
     "Undo a replacement of folder `path` that was killed between its two renames."
@@ -330,7 +329,7 @@ def ticks_to_seconds(
     return (begins[i] + (ticks-at[i])*us[i]) / (tpq*1e6)
 
 # %% ../nbs/00_data.ipynb #cce36f07
-_max_bytes = 2**24       # MAESTRO's largest file has 416,000
+_max_bytes = 2**23       # MAESTRO's largest file has 416,000; this many are 19 hours like it
 _max_seconds = 24*3600
 
 def _tracks(raw):
