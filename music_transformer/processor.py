@@ -10,7 +10,7 @@ __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS',
            'Windows', 'epoch_stream']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
-import csv, json, os
+import csv, io, json, os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, asdict
@@ -185,7 +185,8 @@ def prepare(
     return TokenStore(out)
 
 def _write_store(folder, rows, tokens, skipped, source):
-    np.save(folder/'tokens.npy', tokens)
+    buf = io.BytesIO(); np.save(buf, tokens)                         # straight to a full disk it would not say why
+    (folder/'tokens.npy').write_bytes(buf.getbuffer())
     with open(folder/'pieces.csv', 'w', newline='', encoding='utf-8') as f:
         w = csv.DictWriter(f, Row.__dataclass_fields__); w.writeheader(); w.writerows(map(asdict, rows))
     (folder/'store.json').write_text(json.dumps(dict(vocabulary=VOCAB_VERSION, n_tokens=len(tokens), source=source,

@@ -59,7 +59,7 @@ def scores(draw, channels=3, tracks=2):
     for k in range(draw(st.integers(1, tracks))):
         track = []
         for _ in range(draw(st.integers(0, 25))):
-            dt,ch = draw(st.sampled_from([0,1,2,5,40,200])),draw(st.sampled_from(used))
+            dt,ch = draw(st.sampled_from([0,0,1,2,5,40,200,300_000])),draw(st.sampled_from(used))
             kind = draw(st.sampled_from(['on','on','on','off','off','off','off','pedal','pedal','tempo']))
             pitch = 60+4*k+draw(st.integers(0, 1))
             if kind=='on': m = M('note_on', channel=ch, note=pitch, velocity=draw(st.integers(1, 127)))
@@ -164,6 +164,9 @@ def test_chunks_do_not_matter(score):
     ('a release that is missing',   [[on(60), on(60,100), off(60,50), on(60,50), off(60,50)]], [(0,100,60), (100,150,60), (200,250,60)]),
     ('a release before its strike', [[off(60,10), on(60), on(60,90), off(60,10), on(60,90), off(60,10)]], [(10,100,60), (100,110,60), (200,210,60)]),
     ('struck and released at once', [[on(60), off(60), on(62), off(62,10)]], [(0,0,60), (0,10,62)]),
+    ('one key in two tracks',       [[on(60), off(60,100)], [on(60,50), off(60,100)]], [(0,50,60), (50,150,60)]),
+    ('a release in another track',  [[on(60), off(60,100)], [off(60,50), on(62), off(62,10)]], [(0,100,60), (50,60,62)]),
+    ('hours of silence',            [[on(60), off(60,10), on(60,2_500_000), off(60,10)]], [(0,10,60), (2_500_010,2_500_020,60)]),
     ('struck again before released, at one tick', [[on(60), on(60,10), off(60), off(60,10)]], [(0,10,60), (10,20,60)])])
 def test_small_files(name, score, expected):
     p = read_midi(midi_bytes(score, tpq=50))                              # 120 beats a minute: a tick is 10 ms
@@ -225,7 +228,7 @@ def test_a_slice_of_everything_is_everything():
     p = Performance([(0,1,60,64), (2,2,61,64)]); assert p[:]==p
 
 @pytest.mark.parametrize('bad', [[(-1,0,60,64)], [(1,0,60,64)], [(0,float('nan'),60,64)], [(0,float('inf'),60,64)], [(0,1,128,64)], [(0,1,-1,64)],
-                                 [(0,1,60,0)], [(0,1,60,128)], [(0,1,60)], [(0,1,60,64,5)], 'abc', [5], [(0,1,'x',64)], [(0,1,float('nan'),64)]])
+                                 [(0,1,60,0)], [(0,1,60,128)], [(0,1,60)], [(0,1,60,64,5)], 'abc', [5], [(0,1,'x',64)], [(0,1,float('nan'),64)], [(0,1,60.5,64)], [(0,1,60)]*4])
 def test_what_is_no_note_is_refused(bad):
     with pytest.raises(ValueError): Performance(bad)
 
@@ -328,11 +331,12 @@ def test_only_midi_errors():
 
 @pytest.mark.parametrize('name, event', [('a key that is none', b'\0\xff\x59\2\x33\7'), ('a meter that is none', b'\0\xff\x58\4\1\xff\1\1'), ('a tempo without a value', b'\0\xff\x51\0'),
                                          ('a text in no alphabet', b'\0\xff\1\4\xff\xfe\x80\x81'), ('an escape', b'\0\xf7\x82\x2c'+bytes(range(200,256))*6),
-                                         ('a program', b'\0\xc0\5\0\7'), ('a pressure', b'\0\xd0\5'), ('a megabyte', b'\0\xf0\xc0\x80\0'+bytes(2**20))])
+                                         ('a program', b'\0\xc0\5\0\7'), ('a pressure', b'\0\xd0\5'), ('a run of them', b'\0\xd0\5\0\6\0\xff\1\1a\0\7\0\xd1\x40\0\x41'), ('a run of bends', b'\0\xe0\0\x40\0\1\x41'), ('what follows the end', b''), ('a megabyte', b'\0\xf0\xc0\x80\0'+bytes(2**20))])
 @pytest.mark.parametrize('n', [1,2])
 def test_odd_events_do_no_harm(name, event, n):
     if name=='an escape': event = event[:4]+event[4:304]
-    track = event+b'\x30\x90\x3c\x40\x30\x80\x3c\x40'+EOT
+    after = b'\0\x90\x40\x40\xf4\xff' if name=='what follows the end' else b''
+    track = event+b'\x30\x90\x3c\x40\x30\x80\x3c\x40'+EOT+after
     p = read_midi(header(1, n, 480)+chunk(b'MTrk', track)+chunk(b'MTrk', b'\0\x91\x40\x40\x30\x81\x40\x40'+EOT)*(n-1))
     assert p.notes['start'].tolist()==[0]*(n-1)+[.05] and p.notes['pitch'].tolist()==[64]*(n-1)+[60]
 
@@ -342,12 +346,26 @@ def test_an_unknown_event_takes_its_time(n):
     p = read_midi(header(1, n, 480)+chunk(b'MTrk', track)+chunk(b'MTrk', b'\0\x91\x40\x40\x30\x81\x40\x40'+EOT)*(n-1))
     assert p.notes['start'][-1]==.05
 
+note = b'\0\x90\x3c\x40\x10\x80\x3c\x40'+EOT
 def varlen_hole(): return header(0)+chunk(b'MTrk', b'\xff'*40)
 
 @pytest.mark.parametrize('raw', [b'', b'M', b'MThd', b'RIFF', header(), header()[:13], header(0, 0), header(div=0)+chunk(b'MTrk', b'\0\x90\x3c\x40\x10\x80\x3c\x40'+EOT),
                                  header(div=0xe728)+chunk(b'MTrk', b'\0\x90\x3c\x40\x10\x80\x3c\x40'+EOT), header(0)+chunk(b'MTrk', b''), varlen_hole(),
-                                 header(0)+b'MTrk\xff\xff\xff\xff\0\x90\x3c\x40',
+                                 header(0)+b'MTrk\xff\xff\xff\xff\0\x90\x3c\x40', header(2)+chunk(b'MTrk', note), header(1, 2)+chunk(b'MTrk', note), header(1, 1)+chunk(b'MTrk', note)*2,
+                                 header(0)+chunk(b'MTrk', note[1:]), header(0)+chunk(b'MTrk', note[:-5]), header(0)+chunk(b'MTrk', b'\0\xf4'+note), header(0)+chunk(b'MTrk', b'\0\x3c\x40'+note),
+                                 header(0)+chunk(b'MTrk', b'\0\x90\x80\x40'+note), header(0)+chunk(b'MTrk', b'\0\xff\1\5abc'), header(0)+chunk(b'MTrk', b'\xff\xff\xff\xff\x7f'+note[1:]),
+                                 header(0)+chunk(b'MTrk', note+bytes(2**23)),
                                  header(0)+chunk(b'MTrk', b'\0\xff\x51\3\0\0\0\0\x90\x3c\x40\x10\x80\x3c\x40'+EOT)])
 def test_no_performance(raw):
     with pytest.raises(MidiError) as e: read_midi(raw)
     assert '\n' not in str(e.value) and str(e.value).endswith('.')
+
+@pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='needs /proc to know its own size')
+@pytest.mark.parametrize('body, n', [(b'\0\x90\x3c\x40'+b'\0\x3c\0\0\x3c\x40'*1_390_000, 1_390_001), (b'\0\xff\1\0'*500_000+b'\0\x90\x3c\x40', 1)])
+def test_the_densest_files_take_no_gigabytes(body, n):
+    raw = header(0)+chunk(b'MTrk', body)
+    def work():
+        size = int(Path('/proc/self/statm').read_text().split()[0])*resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size+512*2**20,)*2)
+        assert len(read_midi(raw))==n
+    assert in_child(work)==0

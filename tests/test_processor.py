@@ -1,5 +1,5 @@
 "The eight rules of the vocabulary, each against a slow reading of it; windows; the token store under damage and kills."
-import csv, io, json, os, shutil, signal, subprocess, sys, time, zipfile
+import csv, errno, io, json, os, resource, shutil, signal, subprocess, sys, time, zipfile
 from collections import defaultdict
 from pathlib import Path
 import numpy as np, pytest
@@ -466,6 +466,17 @@ def test_a_file_that_kills_its_reader_is_listed(mixed, tmp_path, n_workers, core
         assert len(s)==5 and [o['file'] for o in s.info['skipped']]==['good1.mid']
     assert in_child(work)==0
 
+# ---- a full disk ----
+
+def test_a_full_disk_is_said_and_the_old_store_stays(midi, store, tmp_path):
+    "The kernel refuses bytes beyond a limit, as a full disk does."
+    old = {f.name: f.read_bytes() for f in store.iterdir()}
+    def work():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000,1000))
+        with pytest.raises(OSError) as e: prepare(midi, store, n_workers=1, progress=False)
+        assert e.value.errno==errno.EFBIG and e.value.strerror=='File too large'
+    assert in_child(work)==0 and {f.name: f.read_bytes() for f in store.iterdir()}==old and [o.name for o in tmp_path.iterdir()]==['store']
+
 # ---- kills ----
 
 def in_child(f):
@@ -490,7 +501,7 @@ def die_at(k):
                 if not after: r = f(*a, **kw)
             return r
         return g
-    for o,name in ((np,'save'), (csv.DictWriter,'writerows'), (Path,'write_text'), (Path,'rename'), (Path,'mkdir'), (shutil,'rmtree')):
+    for o,name in ((Path,'write_bytes'), (csv.DictWriter,'writerows'), (Path,'write_text'), (Path,'rename'), (Path,'mkdir'), (shutil,'rmtree')):
         setattr(o, name, deadly(getattr(o, name)))
 
 @pytest.mark.parametrize('had', [True,False])
