@@ -466,6 +466,15 @@ def test_a_file_that_kills_its_reader_is_listed(mixed, tmp_path, n_workers, core
         assert len(s)==5 and [o['file'] for o in s.info['skipped']]==['good1.mid']
     assert in_child(work)==0
 
+def test_a_zip_of_any_name_and_a_bomb_in_it(mixed, tmp_path):
+    z = tmp_path/'music.ZIP'
+    with zipfile.ZipFile(z, 'w', zipfile.ZIP_DEFLATED) as o:
+        for f in sorted(mixed.glob('*.mid')): o.write(f, f.name)
+        o.writestr('bomb.mid', (mixed/'good0.mid').read_bytes()+bytes(2**25))
+    s = prepare(z, tmp_path/'s', n_workers=1, progress=False)
+    assert len(s)==6 and [o['file'] for o in s.info['skipped']]==['bomb.mid'] and 'larger than 8 MB' in s.info['skipped'][0]['reason']
+    assert len(data.corpus(z)[0].read_bytes())==2**23+1                # as much as it takes to know
+
 # ---- a full disk ----
 
 def test_a_full_disk_is_said_and_the_old_store_stays(midi, store, tmp_path):
