@@ -10,11 +10,13 @@ __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS',
            'Windows', 'epoch_stream']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
-import csv, json, os
+import csv, io, json, os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, asdict
+from multiprocessing import parent_process
 from pathlib import Path
+from threading import Thread
 import hashlib, numpy as np
 from fastcore.foundation import L
 from tqdm.auto import tqdm
@@ -141,16 +143,21 @@ def _encode_piece(piece):
 
 def _alone(piece):
     "One piece in a process of its own, for a corpus with a file that kills its reader."
-    with ProcessPoolExecutor(1) as ex:
+    with ProcessPoolExecutor(1, initializer=_leave_with_parent) as ex:
         try: return ex.submit(_encode_piece, piece).result()
-        except BrokenProcessPool: return 'the MIDI parser crashed on it.'
+        except BrokenProcessPool: return 'its reading was ended by the system.'
+
+def _leave_with_parent():
+    "In a worker: end as soon as the process that started it has ended, however it did."
+    def wait(): parent_process().join(); os._exit(1)
+    Thread(target=wait, daemon=True).start()
 
 def _encode_all(pieces, n_workers):
     "What `_encode_piece` says of each piece, in order."
-    if n_workers<2: yield from map(_encode_piece, pieces); return
+    if n_workers==1: yield from map(_encode_piece, pieces); return
     done = 0
     try:
-        with ProcessPoolExecutor(n_workers) as ex:
+        with ProcessPoolExecutor(n_workers or os.cpu_count(), initializer=_leave_with_parent) as ex:
             for o in ex.map(_encode_piece, pieces, chunksize=8): yield o; done += 1
     except BrokenProcessPool: yield from map(_alone, pieces[done:])
 
@@ -158,7 +165,7 @@ def _encode_all(pieces, n_workers):
 def prepare(
     source, # a zip, a folder of MIDI, or 'maestro'
     out,    # the store's folder; a store that is there is replaced once the new one is whole
-    n_workers:int=0, # processes; one for each core when 0
+    n_workers:int=0, # processes beside this one: one for each core when 0, none when 1
     progress:bool=True, # show a bar that counts files
 )->'TokenStore':
     "Encode a whole corpus into a token store. Files that cannot be read are listed in it, each with its reason."
@@ -168,7 +175,7 @@ def prepare(
     pieces = sorted(corpus(source), key=lambda o: (_splits.index(o.split), o.file))
     bar = tqdm(pieces, unit='file', disable=not progress or 'IN_TEST' in os.environ)
     rows,ids,skipped,offset = [],[],[],0
-    for piece,r in zip(bar, _encode_all(pieces, n_workers or os.cpu_count())):
+    for piece,r in zip(bar, _encode_all(pieces, n_workers)):
         if isinstance(r, str): skipped.append(dict(file=piece.file, reason=r)); continue
         x,facts = r
         rows.append(Row(offset, len(x), piece.split, piece.composer, piece.title, piece.file, **facts))
@@ -178,7 +185,8 @@ def prepare(
     return TokenStore(out)
 
 def _write_store(folder, rows, tokens, skipped, source):
-    np.save(folder/'tokens.npy', tokens)
+    buf = io.BytesIO(); np.save(buf, tokens)                         # straight to a full disk it would not say why
+    (folder/'tokens.npy').write_bytes(buf.getbuffer())
     with open(folder/'pieces.csv', 'w', newline='', encoding='utf-8') as f:
         w = csv.DictWriter(f, Row.__dataclass_fields__); w.writeheader(); w.writerows(map(asdict, rows))
     (folder/'store.json').write_text(json.dumps(dict(vocabulary=VOCAB_VERSION, n_tokens=len(tokens), source=source,

@@ -1,5 +1,6 @@
 "The eight rules of the vocabulary, each against a slow reading of it; windows; the token store under damage and kills."
-import csv, io, json, os, shutil, signal, subprocess, sys, time, zipfile
+import csv, errno, io, json, os, resource, shutil, signal, subprocess, sys, time, zipfile
+import mmap # np.load wants it; as `nobody` it might not be found
 from collections import defaultdict
 from pathlib import Path
 import numpy as np, pytest
@@ -433,13 +434,12 @@ def test_nothing_readable_is_said_and_the_old_store_stays(mixed, store, tmp_path
     with pytest.raises(MidiError, match='could be read'): prepare(mixed, store, n_workers=1, progress=False)
     assert (store/'tokens.npy').read_bytes()==old
 
-def test_a_file_that_cannot_be_opened_is_listed(mixed, tmp_path):
-    (mixed/'good1.mid').chmod(0)
+def test_a_file_that_cannot_be_opened_is_listed(mixed, public):
+    mixed = Path(shutil.copytree(mixed, public/'mixed')); (mixed/'good1.mid').chmod(0)
     def work():
         if os.geteuid()==0: os.setuid(65534)
-        s = prepare(mixed, tmp_path/'s', n_workers=1, progress=False)
+        s = prepare(mixed, public/'s', n_workers=1, progress=False)
         assert len(s)==5 and [o['file'] for o in s.info['skipped']]==['good1.mid']
-    for o in [tmp_path,*tmp_path.parents][:3]: o.chmod(0o777)      # pytest's folders, for `nobody`
     assert in_child(work)==0
 
 @pytest.mark.parametrize('fault', ['crc','deflate','encrypted'])
@@ -467,6 +467,26 @@ def test_a_file_that_kills_its_reader_is_listed(mixed, tmp_path, n_workers, core
         assert len(s)==5 and [o['file'] for o in s.info['skipped']]==['good1.mid']
     assert in_child(work)==0
 
+def test_a_zip_of_any_name_and_a_bomb_in_it(mixed, tmp_path):
+    z = tmp_path/'music.ZIP'
+    with zipfile.ZipFile(z, 'w', zipfile.ZIP_DEFLATED) as o:
+        for f in sorted(mixed.glob('*.mid')): o.write(f, f.name)
+        o.writestr('bomb.mid', (mixed/'good0.mid').read_bytes()+bytes(2**25))
+    s = prepare(z, tmp_path/'s', n_workers=1, progress=False)
+    assert len(s)==6 and [o['file'] for o in s.info['skipped']]==['bomb.mid'] and 'larger than 8 MB' in s.info['skipped'][0]['reason']
+    assert len(data.corpus(z)[0].read_bytes())==2**23+1                # as much as it takes to know
+
+# ---- a full disk ----
+
+def test_a_full_disk_is_said_and_the_old_store_stays(midi, store, tmp_path):
+    "The kernel refuses bytes beyond a limit, as a full disk does."
+    old = {f.name: f.read_bytes() for f in store.iterdir()}
+    def work():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000,1000))
+        with pytest.raises(OSError) as e: prepare(midi, store, n_workers=1, progress=False)
+        assert e.value.errno==errno.EFBIG and e.value.strerror=='File too large'
+    assert in_child(work)==0 and {f.name: f.read_bytes() for f in store.iterdir()}==old and [o.name for o in tmp_path.iterdir()]==['store']
+
 # ---- kills ----
 
 def in_child(f):
@@ -491,7 +511,7 @@ def die_at(k):
                 if not after: r = f(*a, **kw)
             return r
         return g
-    for o,name in ((np,'save'), (csv.DictWriter,'writerows'), (Path,'write_text'), (Path,'rename'), (Path,'mkdir'), (shutil,'rmtree')):
+    for o,name in ((Path,'write_bytes'), (csv.DictWriter,'writerows'), (Path,'write_text'), (Path,'rename'), (Path,'mkdir'), (shutil,'rmtree')):
         setattr(o, name, deadly(getattr(o, name)))
 
 @pytest.mark.parametrize('had', [True,False])
