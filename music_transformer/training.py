@@ -6,16 +6,22 @@ Docs: https://music-transformer.github.io/music_transformer/training.html.md"""
 
 # %% auto #0
 __all__ = ['KINDS', 'token_loss', 'lr_factor', 'TrainConfig', 'best_precision', 'make_optimizers', 'eval_windows', 'score',
-           'evaluate', 'unigram_entropy', 'Metrics', 'read_metrics', 'stop_signals', 'Run', 'fit']
+           'evaluate', 'unigram_entropy', 'Metrics', 'read_metrics', 'memory_gb', 'stop_signals', 'Run', 'free_folder',
+           'fit', 'step_times']
 
 # %% ../nbs/03_training.ipynb #e5bc55ce
-import csv, json, math, os, random, signal, time
+import csv, json, math, os, psutil, signal, sys, time
 from contextlib import contextmanager, nullcontext
+from copy import deepcopy
 from dataclasses import dataclass, asdict, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from .data import new_folder, restore_folder, write_file
 from .processor import (TokenStore, Windows, Augment, epoch_stream, NOTE_ON, NOTE_OFF, TIME_SHIFT,
@@ -38,20 +44,19 @@ def token_loss(
 # %% ../nbs/03_training.ipynb #9eb1856d
 def lr_factor(
     step:int,    # the first is 0
-    total:int,   # steps in the whole run
-    schedule:str='cosine', # 'cosine', 'linear', 'constant' or 'noam'
-    warmup:int=200,
+    done:float,  # share of the run that lies behind, 0 to 1
+    schedule:str='cosine', # 'cosine', 'linear', 'wsd', 'constant' or 'noam'
+    warmup:int=200,  # steps
     d_model:int=256, # for noam
+    decay:float=.2,  # for wsd: the share of the run that it comes down in
 )->float:
     "What the learning rate is multiplied with at a step."
+    if schedule not in _shapes: raise ValueError(f'schedule must be one of {", ".join(_shapes)}, not {schedule!r}')
     s = step+1
     if schedule=='noam': return d_model**-.5*min(s**-.5, s*max(warmup,1)**-1.5)
-    if s<=warmup: return s/warmup
-    done = min((s-warmup)/max(total-warmup, 1), 1)
-    if schedule=='cosine': return .5*(1+math.cos(math.pi*done))
-    if schedule=='linear': return 1-done
-    if schedule=='constant': return 1.
-    raise ValueError(f"schedule must be 'cosine', 'linear', 'constant' or 'noam', not {schedule!r}")
+    return min(s/max(warmup,1), 1)*_shapes[schedule](min(done, 1), decay)
+
+_shapes = dict(cosine=lambda p,_: .5*(1+math.cos(math.pi*p)), linear=lambda p,_: 1-p, wsd=lambda p,d: min((1-p)/d, 1), constant=lambda p,_: 1., noam=None)
 
 # %% ../nbs/03_training.ipynb #fb123993
 @dataclass
@@ -62,44 +67,56 @@ class TrainConfig:
     accumulate:int = 1       # parts that each process takes its windows in, when memory is short
     epochs:int = 1           # passes over the training split
     max_steps:int = 0        # stop after so many steps; 0 for no limit
-    max_minutes:float = 0.   # stop (to be resumed) after so long; 0 for no limit
+    max_minutes:float = 0.   # stop after so long, resumed parts together; 0 for no limit
+    patience:int = 0         # stop after so many looks at the validation split without a better one; 0 for never
     optimizer:str = 'muon'   # 'muon' (matrices inside the blocks; AdamW for the rest), 'adamw' or 'adam'
     lr:float = 2e-3          # highest rate of Adam; with noam, the factor before it
     matrix_lr:float = 1e-2   # highest rate of Muon
     betas:tuple = (.9, .98)
     eps:float = 1e-9
     weight_decay:float = .1
-    schedule:str = 'cosine'  # 'cosine', 'linear', 'constant' or 'noam'
+    schedule:str = 'cosine'  # 'cosine', 'linear', 'wsd', 'constant' or 'noam'; see `lr_factor`
     warmup:int = 200         # steps
+    decay:float = .2         # for wsd: share of the run in which the rate comes down
+    ema:float = 0.           # keep a moving average of the weights, this much of it old at each step; 0 for none
     clip:float = 1.          # largest norm of the gradient
     smoothing:float = 0.     # label smoothing
     semitones:int = 0        # see `Augment`
     stretch:float = 0.
     velocity:int = 0
     save_every:int = 500     # steps between checkpoints
-    val_every:int = 500      # steps between looks at the validation split
+    val_every:int = 500      # steps between looks at the validation split; 0 for one an epoch
     val_windows:int = 256    # a fixed, evenly spread part of it for these looks; 0 for all of it
     log_every:int = 20       # steps in a row of metrics.csv
     precision:str = 'auto'   # 'no', 'bf16', or 'auto': bf16 where the hardware has it
     seed:int = 0
 
-    def __post_init__(self):
-        self.betas = tuple(self.betas)
-        for k in ('context','batch_size','accumulate','epochs','save_every','val_every','log_every'):
-            if getattr(self, k)<1: raise ValueError(f'{k} must be at least 1, not {getattr(self, k)}')
-        for k,ok in dict(optimizer=('muon','adamw','adam'), precision=('auto','no','bf16')).items():
-            if getattr(self, k) not in ok: raise ValueError(f'{k} must be one of {", ".join(ok)}, not {getattr(self, k)!r}')
-        for k in ('lr','matrix_lr','eps','clip'):
-            if not 0<getattr(self, k)<math.inf: raise ValueError(f'{k} must be above 0, not {getattr(self, k)}')
-        for k in ('max_steps','max_minutes','weight_decay','warmup','semitones','velocity','val_windows','seed'):
-            if not 0<=getattr(self, k)<math.inf: raise ValueError(f'{k} must be 0 or more, not {getattr(self, k)}')
-        for k in ('smoothing','stretch'):
-            if not 0<=getattr(self, k)<1: raise ValueError(f'{k} must be at least 0 and below 1, not {getattr(self, k)}')
-        lr_factor(self.warmup, 1, self.schedule)
+    def __post_init__(self): _check(self)
 
     @classmethod
     def seed_recipe(cls, **kw): # the student report's, with its faults mended
         return cls(**dict(dict(context=1024, batch_size=2, optimizer='adam', lr=1., schedule='noam', warmup=4000, smoothing=.1, clip=.5, weight_decay=0.), **kw))
+
+    @classmethod
+    def tune_recipe(cls, **kw): # a trained model goes on, on as little as ten files
+        return cls(**dict(dict(batch_size=4, epochs=30, patience=4, optimizer='adamw', lr=2e-4, schedule='linear', warmup=20, val_every=0, val_windows=0,
+                               semitones=3, stretch=.05, log_every=5), **kw))
+
+# %% ../nbs/03_training.ipynb #6440feb8
+def _check(c):
+    "`ValueError` if a setting is out of its range."
+    c.betas = tuple(c.betas)
+    for k in ('context','batch_size','accumulate','epochs','save_every','log_every'):
+        if getattr(c, k)<1: raise ValueError(f'{k} must be at least 1, not {getattr(c, k)}')
+    for k,ok in dict(optimizer=('muon','adamw','adam'), precision=('auto','no','bf16')).items():
+        if getattr(c, k) not in ok: raise ValueError(f'{k} must be one of {", ".join(ok)}, not {getattr(c, k)!r}')
+    for k in ('lr','matrix_lr','eps','clip','decay'):
+        if not 0<getattr(c, k)<math.inf: raise ValueError(f'{k} must be above 0, not {getattr(c, k)}')
+    for k in ('max_steps','max_minutes','weight_decay','warmup','semitones','velocity','patience','val_every','val_windows','seed'):
+        if not 0<=getattr(c, k)<math.inf: raise ValueError(f'{k} must be 0 or more, not {getattr(c, k)}')
+    for k in ('smoothing','stretch','ema'):
+        if not 0<=getattr(c, k)<1: raise ValueError(f'{k} must be at least 0 and below 1, not {getattr(c, k)}')
+    lr_factor(0, 0, c.schedule)
 
 # %% ../nbs/03_training.ipynb #b7a71746
 def best_precision(device:torch.device)->str:
@@ -157,6 +174,7 @@ def score(
     pieces:list,   # ids of each piece, `sos` and `eos` included
     context:int=512, batch_size:int=16,
     keep:int=0,    # score only so many windows, evenly spread; 0 for all
+    part:tuple=(0,1), # of these, the share of one process: which, of how many
     progress:bool=False,
 )->np.ndarray:     # (pieces, kinds, 3): targets, nats, hits
     "Score pieces by the protocol, and sum up by piece and kind of event."
@@ -166,6 +184,7 @@ def score(
     todo = [(i,w) for i,ids in enumerate(pieces) for w in eval_windows(len(ids)-1, context)]
     if keep and keep<len(todo): todo = [todo[i] for i in np.linspace(0, len(todo)-1, keep).astype(int)]
     todo.sort(key=lambda o: o[1][0]-o[1][2])                                   # equal lengths together, so that little is padded
+    todo = todo[part[0]::part[1]]
     sums = np.zeros((len(pieces), len(KINDS), 3))
     for j in tqdm(range(0, len(todo), batch_size), unit='batch', disable=not progress or 'IN_TEST' in os.environ):
         batch = []
@@ -192,15 +211,16 @@ def evaluate(
     store.split(split)                                                          # says so if there is none
     rows = [(i,o) for i,o in enumerate(store.pieces) if o.split==split]
     sums = score(model, [store[i] for i,_ in rows], context, batch_size, progress=progress)
-    (n,nats,hits),seconds = sums.sum((0,1)),sum(o.seconds for _,o in rows)
-    notes = sums[:,0,0].sum()                                                   # every note has one note_on
+    seconds = np.array([o.seconds for _,o in rows])
+    again = np.random.default_rng(0).multinomial(len(rows), np.full(len(rows), 1/len(rows)), 2000) # how often each piece is drawn
+    def ratio(name, a, b): # a sum over a sum, and its 95 % interval
+        draws = again@a/np.maximum(again@b, 1e-9)
+        return {name: a.sum()/max(b.sum(), 1e-9), f'{name}_95': list(np.quantile(draws, [.025, .975]))}
+    def facts(s): return dict(tokens=int(s[:,0].sum())) | ratio('nats_per_token', s[:,1], s[:,0]) | ratio('accuracy', s[:,2], s[:,0])
     per_piece = sums.sum(1)
-    rng = np.random.default_rng(0)
-    draws = per_piece[rng.integers(0, len(rows), (2000, len(rows)))].sum(1)
-    lo,hi = np.quantile(draws[:,1]/draws[:,0], [.025, .975])
-    out = dict(split=split, pieces=len(rows), tokens=int(n), context=context, nats_per_token=nats/n, nats_per_token_95=[lo, hi],
-               nats_per_note=nats/max(notes,1), nats_per_second=nats/max(seconds,1e-9), accuracy=hits/n, unigram_entropy=unigram_entropy(store, split))
-    out['kinds'] = {k: dict(tokens=int(s[0]), nats_per_token=s[1]/max(s[0],1), accuracy=s[2]/max(s[0],1)) for k,s in zip(KINDS, sums.sum(0))}
+    out = dict(split=split, pieces=len(rows), context=context) | facts(per_piece)
+    out |= ratio('nats_per_note', per_piece[:,1], sums[:,0,0]) | ratio('nats_per_second', per_piece[:,1], seconds) # every note has one note_on
+    out |= dict(unigram_entropy=unigram_entropy(store, split), kinds={k: facts(sums[:,i]) for i,k in enumerate(KINDS)})
     return json.loads(json.dumps(out))                                          # plain numbers
 
 def unigram_entropy(store:TokenStore, split:str)->float:
@@ -212,11 +232,11 @@ def unigram_entropy(store:TokenStore, split:str)->float:
 # %% ../nbs/03_training.ipynb #2751102e
 class Metrics:
     "Rows of numbers by step, into `metrics.csv` and TensorBoard both."
-    cols = 'step epoch tokens loss accuracy lr grad_norm tokens_per_s val_loss val_accuracy'.split()
+    cols = 'step epoch tokens loss smoothed accuracy lr grad_norm tokens_per_s memory_gb val_loss val_accuracy val_part'.split()
     def __init__(self, out:Path, step:int=0):
         from torch.utils.tensorboard import SummaryWriter
         self.path = out/'metrics.csv'
-        rows = [r for r in read_metrics(out) if r['step']<=step] if self.path.exists() else []
+        rows = [r for r in read_metrics(out) if r['step']<=step] if step and self.path.exists() else []
         text = [','.join(self.cols)] + [','.join(_cell(r.get(k)) for k in self.cols) for r in rows]
         write_file(self.path, ('\n'.join(text)+'\n').encode())
         self.board = SummaryWriter(out/'tensorboard', purge_step=step+1)
@@ -224,17 +244,25 @@ class Metrics:
     def add(self, **row):
         with open(self.path, 'a', encoding='utf-8') as f: f.write(','.join(_cell(row.get(k)) for k in self.cols)+'\n')
         for k,v in row.items():
-            if k not in ('step','epoch','tokens'): self.board.add_scalar(k, v, row['step'])
+            if k not in ('step','epoch','tokens','val_part'): self.board.add_scalar(k, v, row['step'])
         self.board.flush()
 
-def _cell(v): return '' if v is None else str(v) if isinstance(v, int) else f'{v:.6g}'
+def _cell(v): return '' if v is None else f'{v:.6g}' if isinstance(v, float) else str(v)
 
 def read_metrics(run)->list: # of dicts
     "The rows of a run's `metrics.csv`, as numbers; what a row does not have is left out."
-    with open(Path(run)/'metrics.csv', newline='', encoding='utf-8') as f:
-        return [{k: int(v) if k in ('step','epoch','tokens') else float(v) for k,v in r.items() if v} for r in csv.DictReader(f)]
+    text = (Path(run)/'metrics.csv').read_text(encoding='utf-8').rpartition('\n')[0] # a line cut short was never written
+    kind = lambda k: int if k in ('step','epoch','tokens') else str if k=='val_part' else float
+    return [{k: kind(k)(v) for k,v in r.items() if v} for r in csv.DictReader(text.splitlines())]
 
 # %% ../nbs/03_training.ipynb #cb95e051
+def memory_gb(device:torch.device)->float:
+    "The most memory held so far: of the card, else by the process."
+    if device.type=='cuda': return torch.cuda.max_memory_allocated(device)/1e9
+    if sys.platform=='win32': return psutil.Process().memory_info().peak_wset/1e9
+    import resource
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform=='darwin' else 1024)/1e9
+
 @contextmanager
 def stop_signals():
     "Turn ctrl-C and SIGTERM into a flag, so that a step can be finished and saved."
@@ -248,18 +276,23 @@ def stop_signals():
 # %% ../nbs/03_training.ipynb #ce2e54d3
 class Run:
     "A training run: what `fit` drives, step by step."
+    kept = 'step epoch batch tokens minutes best stale smoothed given pending'.split() # with weights, optimisers and random states: all of it
     def __init__(self, store:TokenStore, model:MusicTransformer, c:TrainConfig, out:Path):
-        self.store,self.c,self.out = store,c,Path(out)
-        acc = Accelerator(mixed_precision='no')
-        self.acc = acc = Accelerator(mixed_precision=best_precision(acc.device) if c.precision=='auto' else c.precision)
+        self.store,self.c,self.out,self.cfg = store,c,Path(out),model.cfg
+        AcceleratorState._reset_state()                                          # the last run's precision need not be this one's
+        acc = self.acc = Accelerator(mixed_precision=best_precision(PartialState().device) if c.precision=='auto' else c.precision)
         if c.batch_size%(acc.num_processes*c.accumulate): raise ValueError(f'batch_size {c.batch_size} cannot be shared by {acc.num_processes} processes in {c.accumulate} parts')
+        self.spread = acc.distributed_type==DistributedType.FSDP                 # no process has all the weights
+        if self.spread and (c.optimizer=='muon' or c.ema): raise ValueError('a model spread by FSDP is trained with optimizer adamw or adam, and without ema')
+        self.ema = deepcopy(model).to(acc.device).requires_grad_(False).eval() if c.ema else None
+        if c.ema: acc.register_for_checkpointing(self.ema)
         self.model,*self.opts = acc.prepare(model, *make_optimizers(model, c))
-        self.step = self.epoch = self.batch = self.tokens = 0
-        self.best,self.pending = math.inf,[]                                     # pending: steps not yet in the metrics
-        n = len(store.split('train'))
-        if n<c.context: raise ValueError(f'the training split has {n} ids, fewer than one window of {c.context}; choose a smaller context')
-        self.total = c.epochs*math.ceil(n/(c.batch_size*c.context))
-        if c.max_steps: self.total = min(self.total, c.max_steps)
+        self.step = self.epoch = self.batch = self.tokens = self.stale = 0       # stale: looks since the best one
+        self.minutes = self.smoothed = 0.
+        self.best,self.given,self.pending = math.inf,False,[]                    # pending: steps not yet in the metrics
+        self.total = _steps(store, c)
+        self.since = self.mark = time.monotonic(),0
+        self.metrics,self.val = None,[i for i,o in enumerate(store.pieces) if o.split=='validation']
         self.load_epoch()
 
     def load_epoch(self):
@@ -269,6 +302,20 @@ class Run:
 
     @property
     def plain(self)->MusicTransformer: return self.acc.unwrap_model(self.model)
+    @property
+    def board(self): return self.metrics and self.metrics.board                  # TensorBoard's writer; in the main process alone
+    @property
+    def done(self)->float: return max(self.step/self.total, self.minutes/self.c.max_minutes if self.c.max_minutes else 0)
+    @property
+    def over(self)->bool: return self.done>=1 or self.epoch>=self.c.epochs or 0<self.c.patience<=self.stale
+
+# %% ../nbs/03_training.ipynb #f21a820b
+def _steps(store, c):
+    "How many steps the data and the settings give."
+    n = len(store.split('train')); windows = math.ceil(n/c.context)
+    if n<c.context: raise ValueError(f'the training split has {n} ids, fewer than one window of {c.context}; choose a smaller context')
+    if windows<c.batch_size: raise ValueError(f'batch_size {c.batch_size} is larger than the data, {windows} windows of {c.context} ids; choose a smaller batch_size or context')
+    return min(c.epochs*math.ceil(windows/c.batch_size), c.max_steps or math.inf)
 
 # %% ../nbs/03_training.ipynb #8a24b0bf
 def _next_batch(self):
@@ -277,15 +324,17 @@ def _next_batch(self):
     xy = [self.windows[j] for j in range(i, min(i+self.c.batch_size, n))]
     self.batch += 1
     if i+self.c.batch_size>=n: self.epoch,self.batch = self.epoch+1,0
-    return (torch.from_numpy(np.stack(o)) for o in zip(*xy))
+    x,y = (torch.from_numpy(np.stack(o)) for o in zip(*xy))
+    none = (0, 0, 0, -len(x)%self.acc.num_processes)                             # windows of nothing: no process goes without
+    return F.pad(x, none, value=PAD), F.pad(y, none, value=PAD)
 
 def _train_step(self):
-    "One update; the mean loss in nats per token, the accuracy, the norm of the gradient."
+    "One update; its loss in nats per token, accuracy, norm of the gradient and rate are added to `pending`."
     c,acc = self.c,self.acc
     if self.batch==0 and self.step: self.load_epoch()
     x,y = self.next_batch()
     n = int((y!=PAD).sum())
-    mine = [o[acc.process_index::acc.num_processes].to(acc.device).chunk(c.accumulate) for o in (x,y)]
+    mine = [o[acc.process_index::acc.num_processes].to(acc.device, non_blocking=True).chunk(c.accumulate) for o in (x,y)]
     stats = torch.zeros(2, device=acc.device)
     self.model.train()
     for i,(xs,ys) in enumerate(zip(*mine)):
@@ -295,118 +344,211 @@ def _train_step(self):
             acc.backward(loss*acc.num_processes/n)
             stats += torch.stack([loss.detach(), ((logits.argmax(-1)==ys) & (ys!=PAD)).sum()])
     norm = acc.clip_grad_norm_(self.model.parameters(), c.clip)
-    factor = lr_factor(self.step, self.total, c.schedule, c.warmup, self.plain.cfg.d_model)
+    factor = lr_factor(self.step, self.done, c.schedule, c.warmup, self.cfg.d_model, c.decay)
     for o in self.opts:
         for g in o.param_groups: g['lr'] = g['top_lr']*factor
         o.step(); o.zero_grad()
+    if self.ema: torch._foreach_lerp_(list(self.ema.parameters()), list(self.plain.parameters()), 1-min(c.ema, (1+self.step)/(10+self.step)))
     self.step += 1; self.tokens += n
-    return *(acc.reduce(stats)/n).tolist(),float(norm)
+    self.pending.append((torch.cat([acc.reduce(stats)/n, norm.reshape(1)]), self.opts[-1].param_groups[0]['lr']))
 
 Run.next_batch,Run.train_step = _next_batch,_train_step
 
 # %% ../nbs/03_training.ipynb #497e188b
+def _settle(self):
+    "Fetch the numbers of the steps not yet in the metrics. `FloatingPointError` if one is not finite."
+    self.pending = [o if isinstance(o, list) else [*o[0].tolist(), o[1]] for o in self.pending]
+    for i,(loss,_,norm,lr) in enumerate(self.pending):
+        if math.isfinite(loss) and math.isfinite(norm): continue
+        raise FloatingPointError(f'the {"gradient" if math.isfinite(loss) else "loss"} is not finite at step {self.step-len(self.pending)+i+1}, '
+            f'with learning rate {lr:.3g}; {self.out}/last is the last good checkpoint. Try a lower rate.')
+
+def _tick(self, signals)->bool:
+    "Bring the clock up to date; was a stop asked for? All processes get one answer."
+    now = time.monotonic()
+    self.minutes += (now-self.since)/60; self.since = now
+    if self.acc.num_processes==1: return bool(signals)
+    mine = [self.minutes*self.acc.is_main_process, len(signals)]
+    self.minutes,stop = self.acc.reduce(torch.tensor(mine, dtype=torch.float64, device=self.acc.device)).tolist()
+    return stop>0
+
+Run.settle,Run.tick = _settle,_tick
+
+# %% ../nbs/03_training.ipynb #fb57c5b7
+@contextmanager
+def _whole(path):
+    "A folder to write, whole or not at all; what went wrong is one sentence."
+    try:
+        with new_folder(path) as new: yield new
+    except (OSError, RuntimeError, SafetensorError) as e:                        # torch and safetensors have their own words for a full disk
+        raise OSError(f'{path} could not be written ({str(e).splitlines()[0]}); what was there before is whole.') from e
+
 def _save(self):
-    "Everything that an exact resume needs, into `last/`, whole or not at all."
+    "Everything that an exact resume needs, into `last/`."
     acc = self.acc
-    with new_folder(self.out/'last') if acc.is_main_process else nullcontext(self.out/'.last.new') as new:
+    self.settle()
+    with _whole(self.out/'last') if acc.is_main_process else nullcontext(self.out/'.last.new') as new:
         acc.wait_for_everyone()
         acc.save_state(str(new))
-        facts = {k: getattr(self, k) for k in ('step','epoch','batch','tokens','best','pending')}
-        if acc.is_main_process: (new/'run.json').write_text(json.dumps(facts))
+        if acc.is_main_process: (new/'run.json').write_text(json.dumps({k: getattr(self, k) for k in self.kept}))
         acc.wait_for_everyone()
 
 def _restore(self):
     "Go on exactly where `last/` stands."
-    last = restore_folder(self.out/'last')
+    last = self.out/'last'
+    if self.acc.is_main_process: restore_folder(last)
+    self.acc.wait_for_everyone()
     if not (last/'run.json').exists(): raise ValueError(f'{self.out} has no checkpoint to resume from.')
     self.acc.load_state(str(last))
     for k,v in json.loads((last/'run.json').read_text()).items(): setattr(self, k, v)
     self.load_epoch()
 
-def _save_model(self, name):
-    "The weights alone, as a checkpoint that `from_pretrained` loads."
-    if self.acc.is_main_process:
-        with new_folder(self.out/name) as new: self.plain.save_pretrained(new)
-    self.acc.wait_for_everyone()
-
-Run.save,Run.restore,Run.save_model = _save,_restore,_save_model
-
-# %% ../nbs/03_training.ipynb #fb57c5b7
-def _validate(self)->dict:
-    "A look at the validation split; keeps the weights in `best/` if they are the best so far."
-    pieces = [self.store[i] for i,o in enumerate(self.store.pieces) if o.split=='validation']
-    n,nats,hits = score(self.plain, pieces, self.c.context, self.c.batch_size, keep=self.c.val_windows).sum((0,1))
-    if nats/n<self.best: self.best = nats/n; self.save_model('best')
-    return dict(val_loss=nats/n, val_accuracy=hits/n)
-
-Run.validate = _validate
+Run.save,Run.restore = _save,_restore
 
 # %% ../nbs/03_training.ipynb #a993d943
-def _start(store, model, c, out, resume):
-    "The run, begun or taken up again, and its metrics."
-    store.split('validation')
-    torch.manual_seed(c.seed)
-    if not isinstance(model, nn.Module): model = MusicTransformer(model)
-    facts = _claim(out, store, model, c, resume)
-    run = Run(store, model, c, out)
-    if resume: run.restore()
-    write_file(out/'config.json', json.dumps(facts, indent=1).encode())
-    return run, Metrics(out, run.step) if run.acc.is_main_process else None
+def _copy(self)->MusicTransformer:
+    "The weights, or their moving average, as a plain model on the CPU. All processes must call it; where the weights are spread, only the main one gets them."
+    state = self.ema.state_dict() if self.ema else self.acc.get_state_dict(self.model)
+    if not state: return None
+    with torch.random.fork_rng(devices=[]): net = MusicTransformer(self.cfg)
+    net.load_state_dict(state)
+    return net.eval()
 
-def _facts(run, seconds, steps):
-    "A row of metrics over the steps since the last row."
-    loss,acc,norm = np.mean(run.pending, 0)
-    run.pending = []
-    return dict(step=run.step, epoch=run.epoch, tokens=run.tokens, loss=loss, accuracy=acc, grad_norm=norm,
-                lr=run.opts[-1].param_groups[0]['lr'], tokens_per_s=steps*run.c.batch_size*run.c.context/seconds)
+def _save_model(self, name):
+    "The weights alone, as a checkpoint that `from_pretrained` loads."
+    net = self.copy()
+    if self.acc.is_main_process:
+        with _whole(self.out/name) as new: net.save_pretrained(new)
+    self.acc.wait_for_everyone()
+
+def _validate(self)->dict:
+    "A look at the validation split, each process at its share; keeps the weights in `best/` if they are the best so far."
+    c,acc = self.c,self.acc
+    pieces = [self.store[i] for i in self.val]
+    windows = sum(len(eval_windows(len(o)-1, c.context)) for o in pieces)
+    net = self.ema or (self.model if self.spread else self.plain)
+    with acc.autocast(): sums = score(net, pieces, c.context, c.batch_size, c.val_windows, (0,1) if self.spread else (acc.process_index,acc.num_processes))
+    sums = torch.tensor(sums.sum((0,1)), device=acc.device)
+    n,nats,hits = (sums if self.spread else acc.reduce(sums)).tolist()
+    self.stale += 1
+    if nats/n<self.best: self.best,self.stale = nats/n,0; self.save_model('best')
+    return dict(val_loss=nats/n, val_accuracy=hits/n, val_part='whole' if not 0<c.val_windows<windows else f'{c.val_windows} of {windows} windows')
+
+Run.copy,Run.save_model,Run.validate = _copy,_save_model,_validate
 
 # %% ../nbs/03_training.ipynb #87fbf16e
+def _row(self, look:bool)->dict:
+    "A row of metrics over the steps since the last one, with a look at the validation split if asked for."
+    self.settle()
+    row = dict(step=self.step, epoch=self.epoch, tokens=self.tokens, memory_gb=memory_gb(self.acc.device))
+    if self.pending:
+        (begun,tokens),now = self.mark,time.monotonic()
+        for o in self.pending: self.smoothed = .98*self.smoothed+.02*o[0]
+        loss,acc,norm,_ = np.mean(self.pending, 0)
+        row |= dict(loss=loss, smoothed=self.smoothed/(1-.98**self.step), accuracy=acc, grad_norm=norm, lr=self.pending[-1][3],
+                    tokens_per_s=(self.tokens-tokens)/(now-begun))
+        self.pending = []
+    if look: row |= self.validate()
+    if self.metrics: self.metrics.add(**row)
+    self.mark = time.monotonic(),self.tokens
+    return row
+
+Run.row = _row
+
+# %% ../nbs/03_training.ipynb #9b29ea88
+def free_folder(out):
+    "`ValueError` if a run cannot begin in the folder `out`."
+    out = Path(out)
+    if (out/'config.json').exists(): raise ValueError(f'{out} holds a run already; give resume (--resume) to go on with it, or another folder.')
+    if out.exists() and (not out.is_dir() or any(o.name not in ('last','store') and o.name[0]!='.' for o in out.iterdir())):
+        raise ValueError(f'{out} exists and is not a run; choose another folder.')
+
+def _claim(out, store, cfg, c, resume):
+    "Check that the run folder is free, or holds this very run; what its `config.json` is to say."
+    facts = json.loads(json.dumps(dict(model=asdict(cfg), train=asdict(c), vocabulary=VOCAB_VERSION, data=store.info['sha256'])))
+    if not resume: free_folder(out); return facts
+    if not (out/'config.json').exists(): raise ValueError(f'{out} holds no run to resume.')
+    old = json.loads((out/'config.json').read_text())
+    flat = lambda f: {f'{a}.{b}' if b else a: v for a,o in f.items() for b,v in (o.items() if isinstance(o, dict) else [('',o)])}
+    free = {f'train.{k}' for k in 'epochs max_steps max_minutes patience save_every val_every log_every'.split()} # may differ
+    a,b = flat(json.loads(json.dumps(dict(model=asdict(ModelConfig()), train=asdict(TrainConfig()))))) | flat(old),flat(facts)
+    diff = [f'{k} was {a.get(k)}, now {b[k]}' for k in b if a.get(k)!=b[k] and k not in free]
+    if diff: raise ValueError(f'the run in {out} has other settings: {"; ".join(diff)}')
+    return facts
+
+def _start(store, model, c, out, resume):
+    "The run, begun or taken up again."
+    if 'validation' not in store.pieces.attrgot('split'):
+        raise ValueError(f'the token store {store.path} has no validation pieces; two different files or more are needed, so that one can be kept for it.')
+    given = isinstance(model, nn.Module)
+    facts = _claim(out, store, model.cfg if given else model, c, resume)
+    torch.manual_seed(c.seed)
+    run = Run(store, model if given else MusicTransformer(model), c, out)
+    run.given,main = given,run.acc.is_main_process
+    if run.acc.process_index: torch.manual_seed(c.seed+run.acc.process_index)    # same weights, dropout of its own
+    run.acc.wait_for_everyone()
+    run.restore() if resume else run.save()
+    if main: write_file(out/'config.json', json.dumps(facts, indent=1).encode()); run.metrics = Metrics(out, run.step)
+    run.since,run.mark = time.monotonic(),(time.monotonic(),run.tokens)
+    return run
+
+# %% ../nbs/03_training.ipynb #aafc833f
 def fit(
     store:TokenStore,
     model_cfg:ModelConfig,    # or a model, to train it further
     train_cfg:TrainConfig,
     out,                      # the run folder
     resume:bool=False,        # go on with the run that is there
-    after_validation=None,    # called with the `Run` after each look at the validation split; a true answer stops the run
+    after_validation=None,    # called with the `Run` after each look at the validation split, in every process; a true answer interrupts the run
     progress:bool=True,
-)->MusicTransformer:
-    "Train. Stops by epochs, steps, minutes or ctrl-C, whichever comes first, and can go on from there."
-    c,out = train_cfg,Path(out)
-    run,metrics = _start(store, model_cfg, c, out, resume)
+)->MusicTransformer: # the last weights; the best are in `out`/best
+    "Train. Stops by epochs, steps, minutes, patience or ctrl-C, whichever comes first, and can go on from there."
+    c = train_cfg
+    run = _start(store, model_cfg, c, Path(out), resume)
     bar = tqdm(total=run.total, initial=run.step, unit='step', disable=not (progress and run.acc.is_main_process) or 'IN_TEST' in os.environ)
-    begun = since = time.time(); n = run.step
-    with stop_signals() as stop:
-        while run.step<run.total and run.epoch<c.epochs and not stop:
-            run.pending.append(run.train_step()); bar.update()
-            if not math.isfinite(run.pending[-1][0]): raise FloatingPointError(f'the loss is not finite at step {run.step}, with learning rate {run.opts[-1].param_groups[0]["lr"]:.3g}; the last good checkpoint is {out}/last. Try a lower rate.')
-            late = c.max_minutes and time.time()-begun>60*c.max_minutes
-            due = late or stop or run.step==run.total or run.epoch==c.epochs or run.step%c.val_every==0
-            if due or run.step%c.log_every==0:
-                facts = _facts(run, time.time()-since, run.step-n)
-                if due: facts |= run.validate()
-                if due and after_validation and after_validation(run): stop.append(True)
-                if metrics: metrics.add(**facts)
-                bar.set_postfix({k: f'{facts[k]:.3f}' for k in ('loss','val_loss') if k in facts})
-                since,n = time.time(),run.step
-            if late or stop: break
+    with bar, stop_signals() as signals:
+        if run.step==0 and run.given: run.row(look=True)                         # what it could do before
+        stop = run.tick(signals)
+        while not (stop or run.over):
+            run.train_step(); bar.update()
+            stop = run.tick(signals)
+            look = run.over or (run.step%c.val_every==0 if c.val_every else run.batch==0)
+            if look or run.step%c.log_every==0:
+                row = run.row(look)
+                if look and after_validation: stop = after_validation(run) or stop
+                bar.total = max(round(run.step/run.done), run.step)              # by the clock, if that will end it
+                bar.set_postfix({k: f'{row[k]:.3f}' for k in ('smoothed','val_loss') if k in row})
             if run.step%c.save_every==0: run.save()
-    bar.close()
-    run.save(); run.save_model('final')
-    return run.plain.eval()
+        run.save(); run.save_model('final')
+    net = run.copy()
+    return net and net.to(run.acc.device)
 
-# %% ../nbs/03_training.ipynb #9b29ea88
-def _claim(out, store, model, c, resume):
-    "Check that the run folder is free, or holds this very run."
-    facts = dict(model=asdict(model.cfg), train=asdict(c), vocabulary=VOCAB_VERSION, data=store.info['sha256'])
-    facts = json.loads(json.dumps(facts))
-    if (out/'config.json').exists():
-        if not resume: raise ValueError(f'{out} holds a run already; give resume (--resume) to go on with it, or another folder.')
-        old = json.loads((out/'config.json').read_text())
-        flat = lambda f: {f'{a}.{b}' if b else a: v for a,o in f.items() for b,v in (o.items() if isinstance(o, dict) else [('',o)])}
-        free = {'train.epochs','train.max_steps','train.max_minutes','train.save_every','train.val_every','train.log_every'} # may differ
-        a,b = flat(old),flat(facts)
-        diff = [f'{k} was {a.get(k)}, now {b.get(k)}' for k in b if a.get(k)!=b.get(k) and k not in free]
-        if diff: raise ValueError(f'the run in {out} has other settings: {"; ".join(diff)}')
-    elif resume: raise ValueError(f'{out} holds no run to resume.')
-    elif out.exists() and (not out.is_dir() or any(out.iterdir())): raise ValueError(f'{out} exists and is not a run; choose another folder.')
-    return facts
+# %% ../nbs/03_training.ipynb #6ca3a2ef
+class _Noise:
+    "A store of random ids, to measure with."
+    pieces,info = (),{}
+    def __init__(self, n): self.ids = np.random.default_rng(0).integers(0, PAD, n, dtype=np.uint16)
+    def split(self, name): return self.ids
+
+def _bare_step(run, x, y):
+    with run.acc.autocast(): logits = run.model(x)
+    run.acc.backward(F.cross_entropy(logits.float().flatten(0,1), y.flatten()))
+    for o in run.opts: o.step(); o.zero_grad()
+
+def step_times(
+    model_cfg:ModelConfig, train_cfg:TrainConfig, # without changes to the notes: `Augment` wants music
+    steps:int=20, # of each kind, in turns; after three of each that do not count
+)->dict: # seconds a bare step and a whole one, their ratio, tokens per second
+    "Time a whole training step (data, loss, clipping, metrics) against a bare forward, backward and step."
+    c = replace(train_cfg, epochs=1, semitones=0, stretch=0., velocity=0)
+    sync = torch.cuda.synchronize if PartialState().device.type=='cuda' else lambda: None
+    def timed(f, *a): sync(); t = time.perf_counter(); f(*a); sync(); return time.perf_counter()-t
+    with TemporaryDirectory() as d:
+        run = Run(_Noise((steps+9)*c.batch_size*c.context), MusicTransformer(model_cfg), c, d)
+        run.metrics = Metrics(run.out)
+        x,y = (o.to(run.acc.device) for o in run.next_batch())
+        t = [(timed(_bare_step, run, x, y), timed(run.train_step), timed(run.row, False)) for _ in range(steps+3)][3:]
+        run.board.close()
+    bare,step,row = np.median(t, 0).tolist()
+    whole,n = step+row/c.log_every,c.batch_size*c.context
+    return dict(device=str(run.acc.device), precision=run.acc.mixed_precision, bare_s=bare, whole_s=whole, ratio=whole/bare, bare_tokens_per_s=n/bare, tokens_per_s=n/whole)
