@@ -291,7 +291,7 @@ class Run:
         self.minutes = self.smoothed = 0.
         self.best,self.given,self.pending = math.inf,False,[]                    # pending: steps not yet in the metrics
         self.total = _steps(store, c)
-        self.since = self.mark = time.monotonic(),0
+        self.since,self.mark = time.monotonic(),(time.monotonic(),0)             # of the clock; of the last row, and the tokens then
         self.metrics,self.val = None,[i for i,o in enumerate(store.pieces) if o.split=='validation']
         self.load_epoch()
 
@@ -344,13 +344,17 @@ def _train_step(self):
             acc.backward(loss*acc.num_processes/n)
             stats += torch.stack([loss.detach(), ((logits.argmax(-1)==ys) & (ys!=PAD)).sum()])
     norm = acc.clip_grad_norm_(self.model.parameters(), c.clip)
+    if hasattr(norm, 'full_tensor'): norm = norm.full_tensor()                   # of spread weights
     factor = lr_factor(self.step, self.done, c.schedule, c.warmup, self.cfg.d_model, c.decay)
     for o in self.opts:
         for g in o.param_groups: g['lr'] = g['top_lr']*factor
         o.step(); o.zero_grad()
-    if self.ema: torch._foreach_lerp_(list(self.ema.parameters()), list(self.plain.parameters()), 1-min(c.ema, (1+self.step)/(10+self.step)))
+    if self.ema: _average(list(self.ema.parameters()), list(self.plain.parameters()), min(c.ema, (1+self.step)/(10+self.step))) # the first steps are soon forgotten
     self.step += 1; self.tokens += n
     self.pending.append((torch.cat([acc.reduce(stats)/n, norm.reshape(1)]), self.opts[-1].param_groups[0]['lr']))
+
+@torch.no_grad()
+def _average(old, new, keep): torch._foreach_lerp_(old, new, 1-keep)
 
 Run.next_batch,Run.train_step = _next_batch,_train_step
 

@@ -141,7 +141,7 @@ def test_mistakes(corpus, tmp_path):
         (f'mt-train {store} --out r --resume', 'no run to resume'), (f'mt-train {store} --out r --recipe fast', 'recipe'),
         (f'mt-train {store} --out r --batch-size 99999', 'larger than the data'), (f'mt-train {store} --out r --schedule up', 'schedule must be one of'),
         (f'mt-train {store} --out r --from nowhere', 'not a checkpoint'), (f'mt-train {store} --out r --from pretrained --d-model 32', 'brings its own d_model'),
-        ('mt-train empty --out r', 'no MIDI files'), ('mt-train notes.txt --out r', 'not a MIDI file'), (f'mt-train {store} --out foreign', 'is not a run'),
+        ('mt-train empty --out r', 'no MIDI files'), ('mt-train notes.txt --out r', 'no MIDI files'), (f'mt-train {store} --out foreign', 'is not a run'),
         ('mt-evaluate foreign', 'vocabulary'), (f'mt-evaluate {store} --model nowhere', 'not a checkpoint'), (f'mt-evaluate {store} --split tset', 'no tset'),
         ('mt-compose --seconds 0 --out o', 'seconds'), ('mt-compose --seconds -3 --out o', 'seconds'), ('mt-compose --top-p 0 --out o', 'top_p'), ('mt-compose --temperature -1 --out o', 'temperature'),
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'), ('mt-compose --primer long.mid --out o', 'at most'),

@@ -209,3 +209,14 @@ def test_two_processes_are_one(d):
 def test_step_times():
     t = step_times(cfg, settings, steps=3)
     assert t['ratio']==pytest.approx(t['whole_s']/t['bare_s']) and t['tokens_per_s']==pytest.approx(4*32/t['whole_s'])
+
+def test_the_moving_average_is_one(store, tmp_path):
+    seen = []
+    def keep(run): seen.append([o.detach().clone() for o in run.plain.parameters()])
+    first = MusicTransformer(cfg); mean = [o.detach().clone() for o in first.parameters()]
+    model = fit(store, first, replace(settings, ema=.5, max_steps=12, val_every=1), tmp_path/'run', after_validation=keep, progress=False)
+    for i,new in enumerate(seen): mean = [a+(b-a)*(1-min(.5, (1+i)/(10+i))) for a,b in zip(mean, new)]
+    for a,b,c in zip(mean, model.parameters(), seen[-1]):
+        torch.testing.assert_close(a, b.detach())
+        assert not torch.equal(b, c)
+    assert all(torch.equal(a, b) for a,b in zip(model.parameters(), MusicTransformer.from_pretrained(tmp_path/'run/final').parameters()))
