@@ -279,8 +279,9 @@ class Run:
     kept = 'step epoch batch tokens minutes best stale smoothed given pending'.split() # with weights, optimisers and random states: all of it
     def __init__(self, store:TokenStore, model:MusicTransformer, c:TrainConfig, out:Path):
         self.store,self.c,self.out,self.cfg = store,c,Path(out),model.cfg
-        AcceleratorState._reset_state()                                          # the last run's precision need not be this one's
-        acc = self.acc = Accelerator(mixed_precision=best_precision(PartialState().device) if c.precision=='auto' else c.precision)
+        precision = best_precision(PartialState().device) if c.precision=='auto' else c.precision
+        if AcceleratorState._shared_state.get('_mixed_precision', precision)!=precision: AcceleratorState._reset_state() # an earlier run's, in this process
+        acc = self.acc = Accelerator(mixed_precision=precision)
         if c.batch_size%(acc.num_processes*c.accumulate): raise ValueError(f'batch_size {c.batch_size} cannot be shared by {acc.num_processes} processes in {c.accumulate} parts')
         self.spread = acc.distributed_type==DistributedType.FSDP                 # no process has all the weights
         if self.spread and (c.optimizer=='muon' or c.ema): raise ValueError('a model spread by FSDP is trained with optimizer adamw or adam, and without ema')
@@ -492,6 +493,8 @@ def _start(store, model, c, out, resume):
     if run.acc.process_index: torch.manual_seed(c.seed+run.acc.process_index)    # same weights, dropout of its own
     run.acc.wait_for_everyone()
     run.restore() if resume else run.save()
+    if run.spread and not resume:                                                # to be written, a spread optimiser has taken a step of nothing
+        for o in run.opts: o.optimizer.state.clear()
     if main: write_file(out/'config.json', json.dumps(facts, indent=1).encode()); run.metrics = Metrics(out, run.step)
     run.since,run.mark = time.monotonic(),(time.monotonic(),run.tokens)
     return run
