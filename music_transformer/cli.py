@@ -60,9 +60,10 @@ def mt_prepare(
 # %% ../nbs/07_cli.ipynb #6a1ede0b
 @command
 def mt_train(
-    store:str,             # a token store
+    store:str,             # a token store; or a folder or zip of MIDI, which becomes one in OUT/store
     out:str='run',         # folder of the run
-    recipe:str='base',     # base, or seed: the student report's settings with their faults mended
+    recipe:str=None,       # base; seed: the student report's settings with their faults mended; tune: a few files, what --from takes when left out
+    From:str=None,         # go on from the weights of this checkpoint (or the word pretrained)
     d_model:int=None,      # width of the model
     n_layers:int=None,     # layers
     n_heads:int=None,      # heads of attention
@@ -71,58 +72,118 @@ def mt_train(
     dropout:float=None,    # share of activations dropped in training
     context:int=None,      # ids in a window; also the distances that have a vector of their own
     batch_size:int=None,   # windows in a step
+    accumulate:int=None,   # parts to take them in, when memory is short
     lr:float=None,         # highest learning rate
+    schedule:str=None,     # of the rate: cosine, linear, wsd (flat, then down), constant or noam
+    ema:float=None,        # keep a moving average of the weights, this much of it old at each step
     semitones:int=None,    # transpose each piece by up to so many
     stretch:float=None,    # stretch the time of each piece by up to this share
     epochs:int=None,       # passes over the data
     max_steps:int=None,    # stop after so many steps
-    max_minutes:float=None,# stop after so long, to be resumed
+    max_minutes:float=None,# stop after so long, resumed parts together
+    patience:int=None,     # stop after so many looks at the validation split without a better one
     save_every:int=None,   # steps between checkpoints
-    val_every:int=None,    # steps between looks at the validation split
-    samples:int=1024,      # events to compose at each of these looks, into samples/; 0 for none
+    val_every:int=None,    # steps between looks at the validation split; 0 for one an epoch
+    samples:int=1024,      # events to compose at each of these looks, into samples/ and TensorBoard; 0 for none
     seed:int=None,         # of everything random
     resume:bool=False,     # go on with the run that is in out
-    from_model:str=None,   # begin with the weights of this checkpoint (or the word pretrained)
 ):
-    "Train a model on a token store. Stop it with ctrl-C at any time and go on with --resume."
-    from music_transformer.model import ModelConfig, MusicTransformer
-    from music_transformer.processor import TokenStore
-    from music_transformer.training import TrainConfig, fit
+    "Train a model on a token store, or on MIDI. Stop it with ctrl-C at any time and go on with --resume."
     given = {k:v for k,v in locals().items() if v is not None}
-    if recipe not in ('base','seed'): raise ValueError(f'--recipe must be base or seed, not {recipe}')
-    if samples<0: raise ValueError(f'--samples must be 0 or more, not {samples}')
-    sized = [k for k in ('d_model','n_layers','n_heads','d_ff','position','dropout') if k in given]
-    if from_model and sized: raise ValueError(f'--from-model brings its own {", ".join(sized)}; leave them out.')
-    tokens = TokenStore(store)
-    cfg,train = (ModelConfig(),TrainConfig()) if recipe=='base' else (ModelConfig.seed(),TrainConfig.seed_recipe())
-    if resume: cfg,train = _settings(out)
-    of = lambda c: {k: given[k] for k in given if k in c.__dataclass_fields__}
-    train = replace(train, **of(train))
-    if context and not resume: cfg = replace(cfg, max_distance=context)
-    cfg = replace(cfg, **of(cfg))
-    model = MusicTransformer.from_pretrained(None if from_model=='pretrained' else from_model).train() if from_model and not resume else MusicTransformer(cfg)
-    print(f'{model.n_params:,} parameters; {len(tokens.split("train")):,} tokens to learn from')
-    fit(tokens, model, train, out, resume=resume, after_validation=_sampler(out, samples))
-    print(f'the last model is in {out}/final, the best by validation in {out}/best; curves: tensorboard --logdir {out}')
+    _train(given)
 
 # %% ../nbs/07_cli.ipynb #7872716d
-def _settings(run):
+def _train(o):
+    from accelerate import PartialState
+    from music_transformer.model import MusicTransformer
+    from music_transformer.training import fit
+    out,samples,resume = Path(o['out']),o['samples'],o['resume']
+    if samples<0: raise ValueError(f'--samples must be 0 or more, not {samples}')
+    what,train = _settings(out, o) if resume else _from(o['From'], o) if 'From' in o else _recipe(o)
+    store = _store(Path(o['store']), out, resume)
+    say = print if PartialState().is_main_process else lambda *_: None
+    n = getattr(what, 'n_params', None) or MusicTransformer(what).n_params
+    say(f'{n:,} parameters; {len(store.split("train")):,} tokens to learn from: {store}')
+    fit(store, what, train, out, resume=resume, after_validation=_watcher(samples))
+    step = loads((out/'last/run.json').read_text())['step']
+    say(f'{step} steps. The last model is in {out}/final, the best by validation in {out}/best; curves, samples and sound: tensorboard --logdir {out}')
+
+def _with(c, o): return replace(c, **{k: o[k] for k in o if k in c.__dataclass_fields__})
+
+def _recipe(o):
+    "The settings of a new model and of its training."
+    from music_transformer.model import ModelConfig
+    from music_transformer.training import TrainConfig
+    name = o.get('recipe', 'base')
+    recipes = dict(base=(ModelConfig, TrainConfig), seed=(ModelConfig.seed, TrainConfig.seed_recipe), tune=(ModelConfig, TrainConfig.tune_recipe))
+    if name not in recipes: raise ValueError(f'--recipe must be one of {", ".join(recipes)}, not {name}')
+    cfg,train = (f() for f in recipes[name])
+    if 'context' in o: cfg = replace(cfg, max_distance=o['context'])
+    return _with(cfg, o),_with(train, o)
+
+def _from(path, o):
+    "A model with the weights of a checkpoint, and the settings of its further training."
+    from music_transformer.model import MusicTransformer
+    sized = [k for k in ('d_model','n_layers','n_heads','d_ff','position') if k in o]
+    if sized: raise ValueError(f'--from brings its own {", ".join(sized)}; leave them out.')
+    old = MusicTransformer.from_pretrained(None if path=='pretrained' else path)
+    model = MusicTransformer(replace(old.cfg, dropout=o.get('dropout', .1)))
+    model.load_state_dict(old.state_dict())
+    return model,_recipe(dict(recipe='tune', context=old.cfg.max_distance) | o)[1]
+
+def _settings(out, o):
     "The settings a run was begun with."
     from music_transformer.model import ModelConfig
     from music_transformer.training import TrainConfig
-    f = Path(run)/'config.json'
-    if not f.exists(): raise ValueError(f'{run} holds no run to resume.')
-    c = loads(f.read_text())
-    return ModelConfig(**c['model']),TrainConfig(**c['train'])
+    if not (out/'config.json').exists(): raise ValueError(f'{out} holds no run to resume.')
+    c = loads((out/'config.json').read_text())
+    return _with(ModelConfig(**c['model']), o),_with(TrainConfig(**c['train']), o)
 
-def _sampler(out, n):
-    "A callback for `fit`: what the model composes at this moment, into `samples/`."
-    from music_transformer.data import write_midi
-    from music_transformer.generation import generate
-    def _sample(run):
-        if n and run.acc.is_main_process:
-            write_midi(generate(run.plain.eval(), tokens=n, seed=1), Path(out)/f'samples/step-{run.step:06}.mid')
-    return _sample
+# %% ../nbs/07_cli.ipynb #00e82f50
+def _store(path, out, resume):
+    "The token store at `path`; if there is MIDI instead, the store that is made of it in `out`."
+    from accelerate import PartialState
+    from music_transformer.processor import TokenStore, prepare
+    from music_transformer.training import free_folder
+    if not path.exists() or (path/'store.json').exists(): return TokenStore(path)
+    with PartialState().main_process_first():
+        if PartialState().is_main_process and not resume: free_folder(out); prepare(path, out/'store')
+    return TokenStore(out/'store')
+
+# %% ../nbs/07_cli.ipynb #b6cc09b8
+def _watcher(n):
+    "A callback for `fit`: a sample of `n` events into `samples/`, heard and seen in TensorBoard."
+    def _watch(run):
+        from music_transformer.data import write_midi
+        from music_transformer.generation import generate
+        net = run.copy() if n else None                                          # gathered from all processes
+        if not n or not run.board: return
+        p = generate(net, tokens=n, seed=1)
+        write_midi(p, run.out/f'samples/step-{run.step:06}.mid')
+        _show(run, net, p)
+    return _watch
+
+def _show(run, net, p):
+    from matplotlib.figure import Figure
+    from music_transformer.analysis import attention_weights
+    from music_transformer.playback import render
+    def picture(name, rows, width=9):
+        fig = Figure(figsize=(width,2.5), layout='constrained')
+        for ax,f in zip(fig.subplots(1, len(rows), squeeze=False)[0], rows): f(ax)
+        run.board.add_figure(name, fig, run.step)
+    run.board.add_audio('sample', render(p[:30], sample_rate=22050).mean(1), run.step, 22050)
+    picture('sample, piano roll', [p.plot])
+    heads = attention_weights(net, p.info['ids'][:256], layer=-1)**.5
+    picture('sample, attention of the last layer', [lambda ax,h=h: ax.imshow(h, cmap='Greys') for h in heads], 2.5*len(heads))
+    real,expected = _events(net, run.store[run.val[0]])
+    def bars(ax): ax.stairs(real, fill=True, alpha=.4, label='real'); ax.stairs(expected, label='predicted'); ax.set(xlabel='event', ylabel='share'); ax.legend()
+    picture('events', [bars])
+
+def _events(net, ids):
+    "How often each of the 388 events comes in the first window of `ids`, and how often the model expects it there."
+    import numpy as np, torch
+    x = torch.from_numpy(ids[:net.cfg.max_distance+1].astype(np.int64))
+    with torch.no_grad(): return np.bincount(x[1:], minlength=388)[:388]/(len(x)-1), net(x[None,:-1])[0].softmax(-1).mean(0)[:388].numpy()
 
 # %% ../nbs/07_cli.ipynb #5e6dfa8b
 @command
@@ -133,20 +194,21 @@ def mt_evaluate(
     context:int=None,   # window; as many ids as the model has distances when left out
     batch_size:int=16,  # windows at a time
     json:str=None,      # a file to write the numbers to as well
+    verify:bool=False,  # first see that the model gives the loss on its reference ids that it was saved with
 ):
     "Score every token of a split once, each with at least half a window of context."
+    from accelerate import PartialState
+    from music_transformer.data import write_file
     from music_transformer.model import MusicTransformer
     from music_transformer.processor import TokenStore
     from music_transformer.training import evaluate
-    from music_transformer.data import write_file
     if json and Path(json).is_dir(): raise ValueError(f'--json {json} is a folder; give the name of a file.')
-    tokens,net = TokenStore(store),MusicTransformer.from_pretrained(model)
+    tokens,net = TokenStore(store),MusicTransformer.from_pretrained(model, device=PartialState().device, **(dict(verify=True) if verify else {}))
     r = evaluate(net, tokens, split, net.cfg.max_distance if context is None else context, batch_size, progress=True)
-    lo,hi = r['nats_per_token_95']
-    print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}")
-    print(f"  nats per token   {r['nats_per_token']:.4f}   (95 % over pieces: {lo:.4f} to {hi:.4f}; unigram entropy {r['unigram_entropy']:.4f})")
-    print(f"  nats per note    {r['nats_per_note']:.3f}\n  nats per second  {r['nats_per_second']:.2f}\n  accuracy         {r['accuracy']:.4f}")
-    for k,o in r['kinds'].items(): print(f"    {k:9}{o['tokens']:10,} tokens  {o['nats_per_token']:.4f} nats  accuracy {o['accuracy']:.4f}")
+    print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}, unigram entropy {r['unigram_entropy']:.4f}; in brackets, 95 % over pieces")
+    span = lambda o,k,f: f'{o[k]:{f}} ({o[k+"_95"][0]:{f}} to {o[k+"_95"][1]:{f}})'
+    for k,f in dict(nats_per_token='.4f', nats_per_note='.3f', nats_per_second='.2f', accuracy='.4f').items(): print(f'  {k.replace("_"," "):17}{span(r, k, f)}')
+    for k,o in r['kinds'].items(): print(f"    {k:9}{o['tokens']:10,} tokens  {span(o, 'nats_per_token', '.4f')} nats  accuracy {span(o, 'accuracy', '.4f')}")
     if json: write_file(json, dumps(r, indent=1).encode())
 
 # %% ../nbs/07_cli.ipynb #8d72f9d2

@@ -1,5 +1,5 @@
 "The commands as a shell sees them: good paths write what they say, mistakes get one sentence, status 2 and nothing half-written."
-import json, os, shutil, subprocess, sys
+import io, json, os, shutil, subprocess, sys
 from pathlib import Path
 import mido, numpy as np, pytest, soundfile
 from music_transformer.data import read_midi
@@ -42,11 +42,40 @@ def test_train_goes_on(corpus):
     run('mt-train', 'store', '--out', 'run', '--resume', '--max-steps', 9, cwd=corpus)
     assert json.loads((corpus/'run/last/run.json').read_text())['step']==9
 
+def test_a_look_is_heard_and_seen_in_tensorboard(corpus):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    board = EventAccumulator(str(corpus/'run/tensorboard')); board.Reload()
+    tags = board.Tags()
+    assert {'loss','smoothed','accuracy','lr','grad_norm','tokens_per_s','memory_gb','val_loss','val_accuracy'}<=set(tags['scalars'])
+    assert {'sample, piano roll','sample, attention of the last layer','events'}<=set(tags['images'])
+    sound = board.Audio('sample')[-1]
+    x,rate = soundfile.read(io.BytesIO(sound.encoded_audio_string))
+    assert rate==22050 and np.abs(x).max()>.01
+    assert len(json.loads((corpus/'run/last/run.json').read_text())['pending'])<20
+
+def test_fine_tune_on_a_folder(corpus):
+    "One call; the model is looked at before the first step, so that the best is never worse than what one began with."
+    from music_transformer.training import read_metrics
+    said = run('mt-train', 'midi', '--from', 'run/final', '--out', 'tuned', '--max-steps', 20, '--lr', .003, '--samples', 0, cwd=corpus).stdout
+    rows,state = read_metrics(corpus/'tuned'),json.loads((corpus/'tuned/last/run.json').read_text())
+    assert '1 validation' in said or 'validation' in said and (corpus/'tuned/store/store.json').exists()
+    assert rows[0]['step']==0 and rows[0]['val_loss']>rows[-1]['val_loss']>=state['best']-1e-4 and state['step']==20
+    a,b = (json.loads((corpus/o/'config.json').read_text()) for o in ('tuned/final','run/final'))
+    assert a|dict(dropout=0)==b|dict(dropout=0)
+    run('mt-train', 'midi', '--out', 'tuned', '--resume', '--max-steps', 22, '--samples', 0, cwd=corpus)
+    assert json.loads((corpus/'tuned/last/run.json').read_text())['step']==22
+    r = run('mt-train', 'midi', '--from', 'run/final', '--out', 'tuned', cwd=corpus, ok=False)
+    assert r.returncode==2 and 'holds a run already' in r.stderr
+
 def test_evaluate_writes_json(corpus):
     out = run('mt-evaluate', 'store', '--model', 'run/final', '--split', 'validation', '--json', 'v.json', cwd=corpus).stdout
     r = json.loads((corpus/'v.json').read_text())
     assert {'nats_per_token','nats_per_note','nats_per_second','accuracy','unigram_entropy','kinds'}<=set(r)
     assert f"{r['nats_per_token']:.4f}" in out
+    for k in ('nats_per_token','nats_per_note','nats_per_second','accuracy'): assert r[k+'_95'][0]<=r[k]<=r[k+'_95'][1]
+    assert {'on','off','shift','velocity'}<=set(r['kinds']) and all({'tokens','nats_per_token','nats_per_token_95','accuracy'}<=set(o) for o in r['kinds'].values())
+    assert sum(o['tokens'] for o in r['kinds'].values())==r['tokens']
+    assert sum(o['tokens']*o['nats_per_token'] for o in r['kinds'].values())==pytest.approx(r['tokens']*r['nats_per_token'])
     store = json.loads((corpus/'store/store.json').read_text())
     assert store['vocabulary'] and store['n_tokens']>0
 
@@ -106,6 +135,9 @@ def test_mistakes(corpus, tmp_path):
         ('mt-prepare prelude.mid --out empty/../notes.txt', 'not a token store'),
         ('mt-train nowhere --out r', 'not a token store'), ('mt-train foreign --out r', 'vocabulary'), (f'mt-train {store} --out r --n-heads 7', 'n_heads'),
         (f'mt-train {store} --out r --resume', 'no run to resume'), (f'mt-train {store} --out r --recipe fast', 'recipe'),
+        (f'mt-train {store} --out r --batch-size 99999', 'larger than the data'), (f'mt-train {store} --out r --schedule up', 'schedule must be one of'),
+        (f'mt-train {store} --out r --from nowhere', 'not a checkpoint'), (f'mt-train {store} --out r --from pretrained --d-model 32', 'brings its own d_model'),
+        ('mt-train empty --out r', 'no MIDI files'), ('mt-train notes.txt --out r', 'no MIDI files'), (f'mt-train {store} --out foreign', 'is not a run'),
         ('mt-evaluate foreign', 'vocabulary'), (f'mt-evaluate {store} --model nowhere', 'not a checkpoint'), (f'mt-evaluate {store} --split tset', 'no tset'),
         ('mt-compose --seconds 0 --out o', 'seconds'), ('mt-compose --seconds -3 --out o', 'seconds'), ('mt-compose --top-p 0 --out o', 'top_p'), ('mt-compose --temperature -1 --out o', 'temperature'),
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'),

@@ -1,60 +1,222 @@
-"A run that is killed goes on as if nothing had happened."
-import json, os, signal, subprocess, sys, time
+"A run can be killed, stopped, starved of disk and fed bad numbers, and is what it would have been, or says what is wrong."
+import json, math, multiprocessing, os, random, resource, shutil, signal, subprocess, sys, threading, time
+from dataclasses import replace
 from pathlib import Path
 import pytest, torch
 from safetensors.torch import load_file
+from tqdm import tqdm
 from music_transformer.data import Performance, write_midi
-from music_transformer.processor import prepare
+from music_transformer.model import ModelConfig, MusicTransformer
+from music_transformer.processor import TokenStore, prepare
+from music_transformer.training import TrainConfig, evaluate, fit, lr_factor, read_metrics, step_times
 
-script = '''
-import sys
-from music_transformer.model import ModelConfig
-from music_transformer.processor import TokenStore
-from music_transformer.training import TrainConfig, fit
-d,out = sys.argv[1:]
-fit(TokenStore(d+'/store'), ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1),
-    TrainConfig(context=32, batch_size=4, epochs=9, max_steps=120, save_every=3, val_every=40, val_windows=8, log_every=10, warmup=5, semitones=2),
-    out, resume=__import__('os').path.exists(out+'/last/run.json') or __import__('os').path.exists(out+'/.last.old/run.json'), progress=False)
-'''
+cfg = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1)
+settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, val_windows=8, log_every=10, warmup=5, semitones=2, ema=.9)
+ctx = multiprocessing.get_context('forkserver')                 # children of a process that has done its imports
+ctx.set_forkserver_preload(['torch.utils.tensorboard','torch._dynamo','music_transformer.training','pytest'])
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory):
+def d(tmp_path_factory):
     d = tmp_path_factory.mktemp('run')
     for i in range(24): write_midi(Performance([(j*.2, j*.2+.15, 50+(i+3*j)%17, 60) for j in range(30)]), d/f'midi/{i}.mid')
     prepare(d/'midi', d/'store', n_workers=1, progress=False)
     return d
 
-def start(d, out): return subprocess.Popen([sys.executable, '-c', script, d, d/out], stderr=subprocess.PIPE, text=True)
+@pytest.fixture(scope='module')
+def store(d): return TokenStore(d/'store')
+
+def train(d, out, c=settings):
+    torch.set_num_threads(1); tqdm.set_lock(threading.RLock())   # its own lock would outlive a kill
+    fit(TokenStore(d/'store'), cfg, c, d/out, resume=(d/out/'config.json').exists(), progress=False)
+
+def start(*args, target=train):
+    p = ctx.Process(target=target, args=args); p.start()
+    return p
+
+def ended(p): p.join(60); return p.exitcode
 
 def last(run):
-    try: return (run/'last/run.json').read_text()
-    except OSError: return ''
+    try: return json.loads((run/'last/run.json').read_text())
+    except OSError: return {}
 
-def same(d, a, b):
-    a,b = (load_file(d/o/'final/model.safetensors') for o in (a,b))
+def same(a, b, name='final'):
+    a,b = (load_file(o/name/'model.safetensors') for o in (a,b))
     return a.keys()==b.keys() and all(torch.equal(a[k], b[k]) for k in a)
 
-def test_killed_and_resumed_is_the_same_run(folder):
-    d = folder
-    p = start(d, 'whole'); assert p.wait()==0, p.stderr.read()
-    kills = 0
-    while True:
-        before,p = last(d/'killed'),start(d, 'killed')
-        while p.poll() is None and last(d/'killed') in ('',before): time.sleep(.001)
-        time.sleep(.02*kills)                                   # at another moment each time, inside a save too
-        if kills==4 or p.poll() is not None: break
-        p.kill(); p.wait(); kills += 1
-    assert p.wait()==0, p.stderr.read()
-    assert kills>=3 and same(d, 'whole', 'killed')
-    rows = [[r.split(',')[i] for i in (0,1,2,3,4,5,6,8,9)] for o in ('whole','killed') for r in (d/o/'metrics.csv').read_text().splitlines()]
-    assert rows[:len(rows)//2]==rows[len(rows)//2:]            # all columns but the speed
+def rows(run): return [{k:v for k,v in r.items() if k not in ('tokens_per_s','memory_gb')} for r in read_metrics(run)]
 
-def test_sigterm_saves_and_leaves_cleanly(folder):
-    d = folder
+@pytest.fixture(scope='module')
+def whole(d):
+    assert ended(start(d, 'whole'))==0
+    return d/'whole'
+
+def test_killed_twenty_times_it_is_the_same_run(d, whole):
+    rng,run,kills,inside = random.Random(1),d/'killed',0,0
+    while kills<21:
+        before,p,t = last(run).get('step'),start(d, 'killed'),time.monotonic()
+        ready = lambda: last(run).get('step')!=before            # it has got further than the one before
+        saving = lambda: ready() and (run/'.last.new').exists()
+        while kills%3 and p.is_alive() and not (saving if kills%3==1 else ready)() and time.monotonic()<t+30: time.sleep(.0005)
+        time.sleep(rng.uniform(0, (.5, .01, .05)[kills%3]))      # anywhere, the very beginning too; inside a save; a little after one
+        assert p.exitcode is None, f'it ended after {kills} kills, with status {p.exitcode}'
+        p.kill(); p.join(); kills += 1
+        inside += any(run.glob('.*.new')) or any(run.glob('.*.old'))
+    assert ended(start(d, 'killed'))==0
+    print(f'{kills} kills, {inside} of them inside a save')
+    assert inside>=3
+    assert same(whole, run) and same(whole, run, 'best') and rows(whole)==rows(run)
+    a,b = last(whole),last(run)
+    assert a|dict(minutes=0)==b|dict(minutes=0) and a['step']==240
+
+def test_sigterm_saves_and_leaves_cleanly(d, whole):
     p = start(d, 'term')
-    while p.poll() is None and not last(d/'term'): time.sleep(.01)
-    p.send_signal(signal.SIGTERM)
-    assert p.wait()==0
-    p = start(d, 'term'); assert p.wait()==0, p.stderr.read()
-    assert json.loads((d/'term/last/run.json').read_text())['step']==120
-    assert same(d, 'whole', 'term')
+    while p.is_alive() and last(d/'term').get('step', 0)<5: time.sleep(.005)
+    os.kill(p.pid, signal.SIGTERM)
+    assert ended(p)==0 and last(d/'term')['step']<240
+    assert ended(start(d, 'term'))==0
+    assert same(whole, d/'term') and rows(whole)==rows(d/'term')
+
+def starved(d, out, said):
+    torch.set_num_threads(1)
+    def full(run): resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)) # from now on files end there, as on a full disk
+    try: fit(TokenStore(d/'store'), cfg, replace(settings, max_steps=20, val_every=5, save_every=6), d/out, after_validation=full, progress=False)
+    except OSError as e: said.write_text(str(e))
+
+def test_a_full_disk_leaves_the_checkpoint_before(d, store):
+    run,said = d/'starved',d/'said.txt'
+    assert ended(start(d, 'starved', said, target=starved))==0
+    assert 'last could not be written' in said.read_text() and 'whole' in said.read_text() and '\n' not in said.read_text()
+    assert last(run)['step']==0 and not list(run.glob('.*'))
+    c = replace(settings, max_steps=20, val_every=5, save_every=6)
+    fit(store, cfg, c, run, resume=True, progress=False)
+    fit(store, cfg, c, d/'fed', progress=False)
+    assert same(run, d/'fed') and rows(run)==rows(d/'fed')
+
+def locked(d, said):
+    if os.geteuid()==0: os.setuid(65534)
+    try: fit(TokenStore(d/'store'), cfg, settings, d/'locked/run', progress=False)
+    except OSError as e: said.write_text(str(e))
+
+@pytest.mark.skipif(os.name!='posix', reason='needs users')
+def test_a_folder_one_may_not_write_to(d, tmp_path_factory):
+    for o in (d, *d.parents):
+        if o.stat().st_uid==os.getuid() and o!=Path('/tmp'): o.chmod(0o755)
+    (d/'locked').mkdir(mode=0o555); said = d/'open'; said.mkdir(); said.chmod(0o777)
+    assert ended(start(d, said/'said.txt', target=locked))==0
+    assert 'Permission denied' in (said/'said.txt').read_text() and not list((d/'locked').iterdir())
+
+def test_a_loss_that_is_not_finite_ends_the_run(store, tmp_path, monkeypatch):
+    import music_transformer.training as T
+    real,calls = T.token_loss,[]
+    def loss(*a): calls.append(1); return real(*a)*(math.nan if len(calls)==8 else 1)
+    monkeypatch.setattr(T, 'token_loss', loss)
+    with pytest.raises(FloatingPointError, match=r'not finite at step 8, with learning rate [\d.e-]+; .*last good checkpoint'):
+        fit(store, cfg, replace(settings, save_every=6), tmp_path/'run', progress=False)
+    assert last(tmp_path/'run')['step']==6
+    monkeypatch.undo()
+    assert all(o.isfinite().all() for o in fit(store, cfg, replace(settings, save_every=6, max_steps=12), tmp_path/'run', resume=True, progress=False).parameters())
+
+@pytest.mark.parametrize('change,word', [
+    (dict(batch_size=1000, context=8), 'batch_size 1000 is larger than the data'), (dict(context=100_000), 'fewer than one window'),
+    (dict(accumulate=3), 'cannot be shared')])
+def test_settings_the_data_cannot_meet(store, tmp_path, change, word):
+    with pytest.raises(ValueError, match=word): fit(store, cfg, replace(settings, **change), tmp_path/'run', progress=False)
+    assert not (tmp_path/'run').exists()
+
+@pytest.mark.parametrize('change', [dict(lr=0), dict(lr=math.nan), dict(ema=1), dict(decay=0), dict(patience=-1), dict(schedule='step'), dict(optimizer='sgd'),
+    dict(batch_size=0), dict(clip=-1), dict(smoothing=1), dict(precision='fp8'), dict(max_minutes=-1)])
+def test_settings_out_of_range(change):
+    with pytest.raises(ValueError, match=next(iter(change))): TrainConfig(**change)
+
+def test_folders_that_are_not_this_run(store, whole, d, tmp_path):
+    def says(word, c=cfg, t=settings, out=whole, **kw):
+        with pytest.raises(ValueError, match=word): fit(store, c, t, out, progress=False, **kw)
+    says('holds a run already')
+    says('train.lr was 0.002, now 0.1; train.seed was 0, now 1', t=replace(settings, lr=.1, seed=1), resume=True)
+    says('model.d_model was 32, now 64', c=replace(cfg, d_model=64), resume=True)
+    says('no run to resume', out=tmp_path/'nowhere', resume=True)
+    (tmp_path/'mine').mkdir(); (tmp_path/'mine/letter.txt').write_text('dear')
+    says('is not a run', out=tmp_path/'mine'); says('is not a run', out=tmp_path/'mine/letter.txt')
+    write_midi(Performance([(j*.2, j*.2+.15, 60, 60) for j in range(300)]), tmp_path/'one/a.mid')
+    with pytest.raises(ValueError, match='no validation pieces'): fit(prepare(tmp_path/'one', tmp_path/'s', 1, False), cfg, settings, tmp_path/'run', progress=False)
+    for i in range(0, 24, 2): shutil.copy(d/f'midi/{i}.mid', tmp_path/'one')
+    with pytest.raises(ValueError, match='other settings: data was'): fit(prepare(tmp_path/'one', tmp_path/'s', 1, False), cfg, settings, whole, resume=True, progress=False)
+    assert not (tmp_path/'run').exists()
+
+def test_early_stopping(store, tmp_path):
+    c = replace(settings, lr=1e-12, matrix_lr=1e-12, val_every=5, patience=3, ema=0)
+    fit(store, MusicTransformer(cfg), c, tmp_path/'run', progress=False)
+    looks = [r for r in read_metrics(tmp_path/'run') if 'val_loss' in r]
+    state = last(tmp_path/'run')
+    assert looks[0]['step']==0 and len(looks)<20                 # a model that was given is looked at before the first step
+    assert state['stale']==3 and state['step']==looks[-1]['step']
+    assert all(r['val_loss']>=state['best']-1e-5 for r in looks[-3:])
+
+def test_best_is_the_best_by_validation(store, tmp_path):
+    fit(store, cfg, replace(settings, lr=.05, val_every=6, val_windows=0, max_steps=60), tmp_path/'run', progress=False)
+    looks = [r for r in read_metrics(tmp_path/'run') if 'val_loss' in r]
+    assert all(r['val_part']=='whole' for r in looks)
+    e = evaluate(MusicTransformer.from_pretrained(tmp_path/'run/best'), store, 'validation', context=32)
+    assert abs(e['nats_per_token']-min(r['val_loss'] for r in looks))<1e-3
+    final = evaluate(MusicTransformer.from_pretrained(tmp_path/'run/final'), store, 'validation', context=32)
+    assert abs(final['nats_per_token']-looks[-1]['val_loss'])<1e-3
+
+def test_a_part_of_the_validation_split_says_which(whole):
+    looks = [r for r in read_metrics(whole) if 'val_loss' in r]
+    assert [r['step'] for r in looks]==[40,80,120,160,200,240] and len({r['val_part'] for r in looks})==1 and looks[0]['val_part'].startswith('8 of ')
+
+def test_the_clock_ends_the_run_and_its_schedule(store, tmp_path):
+    c = replace(settings, max_steps=0, max_minutes=.04, schedule='linear', log_every=1, val_every=1000, epochs=10_000)
+    fit(store, cfg, c, tmp_path/'run', progress=False)
+    lr,state = [r['lr'] for r in read_metrics(tmp_path/'run')],last(tmp_path/'run')
+    assert .04<=state['minutes']<.1 and state['step']<50_000
+    assert max(lr)>5*lr[-1] and all(a>=b for a,b in zip(lr[6:], lr[7:]))
+    fit(store, cfg, c, tmp_path/'run', resume=True, progress=False)             # its time is spent
+    assert last(tmp_path/'run')['step']==state['step']
+    fit(store, cfg, replace(c, max_minutes=.05), tmp_path/'run', resume=True, progress=False)
+    assert last(tmp_path/'run')['step']>state['step'] and last(tmp_path/'run')['minutes']<.1
+
+def test_schedules_begin_small_and_end_small():
+    for o in ('cosine','linear','wsd'):
+        f = [lr_factor(i, i/1000, o, warmup=100) for i in range(1000)]
+        assert f[0]<=.01 and f[-1]<.01 and .8<max(f)<=1 and all(a<=b+.02 for a,b in zip(f, f[1:100])) and all(a>=b for a,b in zip(f[200:], f[201:]))
+    f = [lr_factor(i, i/1000, 'wsd', warmup=100, decay=.25) for i in range(1000)]
+    assert set(f[100:750])=={1.} and f[875]==pytest.approx(.5, abs=.01)
+
+two = '''
+import sys, torch
+from pathlib import Path
+from dataclasses import replace
+sys.path.insert(0, {tests!r})
+from test_training import *
+fit(TokenStore(Path({d!r})/'store'), replace(cfg, dropout=0.), replace(settings, max_steps=20, log_every=1, val_every=10, batch_size=6, accumulate={parts}, save_every=100), Path({d!r})/{out!r}, progress=False)
+'''
+
+def test_two_processes_are_one(d):
+    (d/'one.py').write_text(two.format(tests=str(Path(__file__).parent), d=str(d), out='one', parts=1))
+    (d/'two.py').write_text(two.format(tests=str(Path(__file__).parent), d=str(d), out='two', parts=3))
+    env = os.environ|dict(OMP_NUM_THREADS='1')
+    subprocess.run([sys.executable, d/'one.py'], check=True, env=env)
+    r = subprocess.run([sys.executable, '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines', '1', '--mixed_precision', 'no',
+                        '--dynamo_backend', 'no', '--main_process_port', '0', d/'two.py'], env=env, capture_output=True, text=True, timeout=120)
+    assert r.returncode==0, r.stderr
+    a,b = rows(d/'one'),rows(d/'two')
+    assert len(a)==len(b)==20
+    most = max(abs(x[k]-y[k]) for x,y in zip(a, b) for k in x if k in ('loss','val_loss'))
+    print(f'two processes differ from one by {most:.1e} nats at most')
+    assert most<1e-4
+
+def test_step_times():
+    t = step_times(cfg, settings, steps=3)
+    assert t['ratio']==pytest.approx(t['whole_s']/t['bare_s']) and t['tokens_per_s']==pytest.approx(4*32/t['whole_s'])
+
+def test_the_moving_average_is_one(store, tmp_path):
+    seen = []
+    def keep(run): seen.append([o.detach().clone() for o in run.plain.parameters()])
+    first = MusicTransformer(cfg); mean = [o.detach().clone() for o in first.parameters()]
+    model = fit(store, first, replace(settings, ema=.5, max_steps=12, val_every=1), tmp_path/'run', after_validation=keep, progress=False)
+    for i,new in enumerate(seen): mean = [a+(b-a)*(1-min(.5, (1+i)/(10+i))) for a,b in zip(mean, new)]
+    for a,b,c in zip(mean, model.parameters(), seen[-1]):
+        torch.testing.assert_close(a, b.detach())
+        assert not torch.equal(b, c)
+    assert all(torch.equal(a, b) for a,b in zip(model.parameters(), MusicTransformer.from_pretrained(tmp_path/'run/final').parameters()))
