@@ -1,4 +1,4 @@
-# make music: hear a piece.  make test: check everything.  make lab: read the notebooks.  make readme: README.md from nbs/index.ipynb.
+# make music: hear a piece.  make test: check everything.  make lab: read the notebooks.  make docs: the site, in _docs.  make readme: README.md from nbs/index.ipynb.
 # make judge: all of MAESTRO against another reading of it.  make fuzz: the reader against 20,000 broken files.  make benchmark: how fast a corpus is prepared.
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,7 +6,7 @@ BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 
-.PHONY: music lab test readme judge fuzz benchmark clean
+.PHONY: music lab test docs readme judge fuzz benchmark clean
 
 music: $(VENV)/.music
 	$(BIN)/mt-compose --seconds 30 --seed 1 --out out
@@ -23,6 +23,10 @@ test: $(VENV)/.dev
 	$(BIN)/nbdev-test --n-workers 2
 	$(BIN)/pytest -q -rs
 
+docs: $(VENV)/.dev
+	$(BIN)/python docs/pages.py .tmp_site
+	$(BIN)/sphinx-build -q -W --keep-going -c docs .tmp_site _docs
+
 readme: $(VENV)/.dev
 	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
 	sed -i.bak 's#(\.\./#(#g' README.md && rm README.md.bak
@@ -37,8 +41,8 @@ $(VENV)/.music: $(FACTS)
 
 $(VENV)/.dev: $(FACTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install -q -c constraints.txt -e '.[dev]'
+	$(BIN)/pip install -q -c constraints.txt -e '.[dev,docs]'
 	touch $@ $(VENV)/.music
 
 clean:
-	rm -rf $(VENV) out _proc _docs .tmp_export
+	rm -rf $(VENV) out _proc _docs .tmp_site .tmp_export

@@ -13,6 +13,7 @@ from dataclasses import replace
 from functools import wraps
 from json import dumps, loads
 from pathlib import Path
+from typing import Annotated
 from fastcore.script import call_parse, is_cli
 from tqdm.auto import tqdm
 
@@ -266,13 +267,18 @@ def _writable(folder):
 # %% ../nbs/07_cli.ipynb #19a52a10
 @command
 def mt_render(
-    file:str,           # a MIDI file
+    file:Annotated[str, dict(opt=False, nargs='?')]=None, # a MIDI file
     out:str=None,       # .mp3, .wav, .flac or .ogg to write; FILE.mp3 beside it when left out
     soundfont:str=None, # an .sf2 or .sf3
+    get_soundfont:bool=False, # fetch a better piano first, once
 ):
     "Turn a MIDI file into sound, and draw its piano roll."
     from music_transformer.data import read_midi
-    from music_transformer.playback import write_audio, write_roll
+    from music_transformer.playback import get_soundfont as fetch, write_audio, write_roll
+    if get_soundfont: print(f'The piano is in {fetch()}, and is used from now on.')
+    if file is None:
+        if get_soundfont: return
+        raise ValueError('name a MIDI file to play, or give --get-soundfont.')
     p = read_midi(file)
     out = Path(out or Path(file).with_suffix('.mp3'))
     print(f'{p.seconds:.1f} s of music, {len(p)} notes:', write_audio(p, out, soundfont=soundfont), write_roll(p, out.with_suffix('.png')), sep='\n  ')

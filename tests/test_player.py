@@ -8,7 +8,8 @@ chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','g
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 
 from music_transformer.data import Performance
-from music_transformer.playback import compare, player, _small
+from music_transformer.playback import compare, player
+from music_transformer.sound import _small
 
 SECONDS = 8.  # of notes; two more for the last one to fade
 piece = Performance([(i*.5, i*.5+.5, 48+5*i%36, 30+5*i) for i in range(16)], title='a <test> & "piece"')

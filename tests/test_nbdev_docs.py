@@ -1,0 +1,16 @@
+"nbdev's own way to a site goes through every notebook: what `nbdev-docs` does before Quarto."
+import pytest
+from pathlib import Path
+
+root = Path(__file__).parent.parent
+awaited = {'01_processor': 'prepare names TokenStore before it is defined', '06_analysis': 'a cell mixes imports and other code'}
+
+@pytest.mark.parametrize('path', [pytest.param(p, marks=pytest.mark.xfail(reason=awaited[p.stem], strict=False) if p.stem in awaited else ())
+                                  for p in sorted((root/'nbs').glob('*.ipynb'))], ids=lambda p: p.stem)
+def test_processed(path, tmp_path, monkeypatch):
+    from nbdev.processors import FilterDefaults
+    from nbdev.serve_drv import exec_nb
+    monkeypatch.chdir(root)
+    monkeypatch.setenv('IN_TEST', '1')
+    exec_nb(path, tmp_path/path.name, FilterDefaults)
+    assert path.stem=='index' or 'show_doc' in (tmp_path/path.name).read_text()

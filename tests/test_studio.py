@@ -1,0 +1,84 @@
+"The studio in a real JupyterLab: open the notebook, run all, press the button, wait for sound."
+import os, shutil, socket, subprocess, sys, time, urllib.request
+from pathlib import Path
+import pytest
+
+sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
+pytest.importorskip('jupyterlab', reason='jupyterlab is not installed (pip install .[dev])')
+from test_player import chromium, flags
+pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
+root = Path(__file__).parent.parent
+
+@pytest.fixture(scope='module')
+def lab(tmp_path_factory):
+    d = tmp_path_factory.mktemp('lab')
+    work = d/'examples'; work.mkdir()
+    for name in ('studio.ipynb','prelude.mid'): shutil.copy(root/'examples'/name, work)
+    with socket.socket() as s: s.bind(('127.0.0.1',0)); port = s.getsockname()[1]
+    env = {k:v for k,v in os.environ.items() if k!='IN_TEST'} | dict(PYTHONPATH=f'{root}{os.pathsep}{os.environ.get("PYTHONPATH","")}', OMP_NUM_THREADS='1',
+        **{f'JUPYTER_{k}_DIR': str(d/k.lower()) for k in ('CONFIG','DATA','RUNTIME')}, IPYTHONDIR=str(d/'ipython'))
+    server = subprocess.Popen([sys.executable, '-m','jupyterlab','--no-browser','--allow-root','--ip=127.0.0.1',f'--port={port}','--IdentityProvider.token=t',
+        f'--ServerApp.root_dir={work}', '--LabApp.news_url=', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate'],
+        env=env, stdout=open(d/'log','w'), stderr=subprocess.STDOUT)
+    try:
+        for _ in range(300):
+            try: urllib.request.urlopen(f'http://127.0.0.1:{port}/api?token=t', timeout=1); break
+            except OSError: time.sleep(.25)
+        else: pytest.fail((d/'log').read_text()[-2000:])
+        yield f'http://127.0.0.1:{port}/lab/tree/studio.ipynb?token=t', work
+    finally:
+        server.terminate()
+        try: server.wait(10)
+        except subprocess.TimeoutExpired: server.kill()
+
+@pytest.fixture
+def page(lab):
+    with sync_api.sync_playwright() as pw:
+        browser = pw.chromium.launch(executable_path=chromium, args=flags)
+        page = browser.new_page(viewport=dict(width=1400, height=1800))
+        page.set_default_timeout(100_000)
+        page.errors = []
+        page.on('pageerror', lambda e: page.errors.append(str(e)))
+        page.goto(lab[0])
+        page.locator('.jp-Notebook').wait_for()
+        yield page
+        browser.close()
+
+def number(page, name, value):
+    "Set a slider by the number beside it."
+    o = page.locator('.widget-hslider', has=page.get_by_text(name, exact=True)).locator('.widget-readout')
+    o.click(); page.keyboard.press('Control+A'); page.keyboard.type(str(value)); page.keyboard.press('Enter')
+
+def test_press_the_button_and_hear(page, lab):
+    said = lambda text: page.locator('.widget-label', has_text=text).first.wait_for()
+    button = lambda name,i=0: page.locator('.jupyter-button', has_text=name).nth(i)
+    which = page.get_by_role('button', name='Select', exact=True)             # JupyterLab may ask which kernel
+    for i in range(100):                                                       # and what is run before the kernel listens is lost
+        if button('Compose').is_visible(): break
+        if which.is_visible(): which.click()
+        elif i%20==0:
+            page.get_by_role('menuitem', name='Run', exact=True).click()
+            page.get_by_role('menuitem', name='Run All Cells', exact=True).click()
+        page.wait_for_timeout(500)
+    page.locator('select:has(option:text("prelude"))').select_option('prelude')
+    number(page, 'seconds of music', 5)
+    button('Compose').click()
+    said('Take A:')
+    page.wait_for_function('document.querySelector(".mt-player audio")?.duration>5')
+    page.locator('.mt-play').first.click()
+    page.wait_for_function('document.querySelector(".mt-player audio").currentTime>.3')
+    button('Save').click()
+    said('Saved')
+    assert {o.suffix for o in (lab[1]/'takes').iterdir()}=={'.mid','.mp3','.png'}
+    button('Keep').click()
+    number(page, 'seconds of music', 300)
+    button('Compose').click()
+    said('of 300 s of music')
+    button('Stop').click()
+    said('Stopped.')
+    number(page, 'seconds of music', 5)
+    button('Compose').click()
+    said('Take B:')
+    page.wait_for_function('document.querySelectorAll(".mt-player audio").length==2')
+    assert not page.errors
+    assert page.locator('[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]').count()==0
