@@ -167,7 +167,7 @@ def prepare(
     out,    # the store's folder; a store that is there is replaced once the new one is whole
     n_workers:int=0, # processes beside this one: one for each core when 0, none when 1
     progress:bool=True, # show a bar that counts files
-)->'TokenStore':
+): # the `TokenStore`, opened
     "Encode a whole corpus into a token store. Files that cannot be read are listed in it, each with its reason."
     out = Path(out)
     if out.exists() and not (out/'store.json').exists() and (not out.is_dir() or any(out.iterdir())):

@@ -3,10 +3,8 @@ import pytest
 from pathlib import Path
 
 root = Path(__file__).parent.parent
-awaited = {'01_processor': 'prepare names TokenStore before it is defined', '06_analysis': 'a cell mixes imports and other code'}
 
-@pytest.mark.parametrize('path', [pytest.param(p, marks=pytest.mark.xfail(reason=awaited[p.stem], strict=False) if p.stem in awaited else ())
-                                  for p in sorted((root/'nbs').glob('*.ipynb'))], ids=lambda p: p.stem)
+@pytest.mark.parametrize('path', sorted((root/'nbs').glob('*.ipynb')), ids=lambda p: p.stem)
 def test_processed(path, tmp_path, monkeypatch):
     from nbdev.processors import FilterDefaults
     from nbdev.serve_drv import exec_nb
