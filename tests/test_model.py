@@ -1,0 +1,112 @@
+"Attention, cache and generation: what is too long or too odd for the lessons."
+import numpy as np, pytest, torch
+from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, rel_attention
+from music_transformer.generation import generate, stream, Take, Ending, Sampling, compose, Grammar
+from music_transformer.processor import SOS, EOS, PAD, encode, decode
+from music_transformer.data import Performance
+
+small = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64, max_distance=40)
+kinds = [dict(position=p, state=s, clock=c) for p in ('relative','rotary','sinusoidal','none') for s,c in ((True,True),(False,False))]
+name = lambda o: '-'.join(map(str, o.values()))
+
+def make(**kw): torch.manual_seed(0); return MusicTransformer(ModelConfig(**small|kw)).eval()
+def ids(B=2, T=150, seed=0): return torch.randint(0, 391, (B, T), generator=torch.Generator().manual_seed(seed))
+
+def reference(q, k, v, e):
+    "Every pair by itself."
+    (B,H,T,d),S = q.shape,k.shape[2]
+    s = torch.full((B,H,T,S), -torch.inf, dtype=q.dtype)
+    for i in range(T):
+        for j in range(S-T+i+1): s[:,:,i,j] = (q[:,:,i]*(k[:,:,j]+e[:,min(S-T+i-j, e.shape[1]-1)])).sum(-1)/d**.5
+    return s.softmax(-1) @ v
+
+@pytest.mark.parametrize('T,S,M,block', [(1,1,1,64), (2,9,3,64), (65,65,20,64), (64,64,100,64), (70,90,1,16), (33,33,33,32), (5,300,7,64)])
+def test_attention_and_its_gradients_are_the_formula(T, S, M, block):
+    g = torch.Generator().manual_seed(T)
+    q,k,v,e = (torch.randn(*s, generator=g, dtype=torch.float64, requires_grad=True) for s in ((2,3,T,8), (2,3,S,8), (2,3,S,5), (3,M,8)))
+    a,b = rel_attention(q, k, v, e, block),reference(q, k, v, e)
+    assert (a-b).abs().max()<1e-10
+    w = torch.randn(b.shape, generator=g, dtype=torch.float64)
+    for x,y in zip(torch.autograd.grad((a*w).sum(), (q,k,v,e)), torch.autograd.grad((b*w).sum(), (q,k,v,e))): assert (x-y).abs().max()<1e-10
+    with torch.no_grad(): assert torch.equal(rel_attention(q, k, v, e, block), a)
+
+def test_under_autocast():
+    m = make().train(); x = ids()
+    def run(on):
+        m.zero_grad()
+        with torch.autocast('cpu', torch.bfloat16, enabled=on): logits = m(x)
+        loss = torch.nn.functional.cross_entropy(logits.float().flatten(0,1), x.clamp(max=387).flatten()); loss.backward()
+        return loss.item(), m.blocks[0].attn.e_rel.grad.clone()
+    m.cfg.dropout = 0.
+    for o in m.modules():
+        if isinstance(o, torch.nn.Dropout): o.p = 0.
+    (a,ga),(b,gb) = run(False),run(True)
+    assert abs(a-b)<.02 and (ga-gb).norm()<.1*ga.norm()
+
+@pytest.mark.parametrize('kw', kinds, ids=name)
+def test_the_cache_changes_nothing(kw):
+    m,x = make(**kw),ids()
+    with torch.no_grad():
+        full = m(x)
+        for cuts in ([150], [1]*150, [37,1,1,60,51]):
+            c = Cache(200)
+            assert (torch.cat([m(o, c) for o in x.split(cuts, 1)], 1)-full).abs().max()<1e-5
+
+@pytest.mark.parametrize('kw', kinds, ids=name)
+def test_the_cache_rolls_for_ever_in_the_same_room(kw):
+    m,x = make(**kw|dict(n_layers=1)),ids(1, 700)
+    c,window = Cache(50),50
+    with torch.no_grad():
+        out = torch.cat([m(x[:,i:i+1], c) for i in range(700)], 1)
+        room = {i: o[0].shape for i,o in c.layers.items()}
+        assert room[0][3]==100
+        if kw['position']!='sinusoidal':                                         # which counts from the start
+            for i in (120, 350, 699):
+                want = m(x[:,i-49:i+1], past=x[:,:i-49])[:,-1]
+                assert (out[:,i]-want).abs().max()<2e-5, i
+
+def test_rows_of_a_batch_can_leave():
+    m,x = make(),ids(4, 60)
+    with torch.no_grad():
+        c = Cache(100); m(x[:,:30], c); c.select([2,0])
+        assert (m(x[[2,0],30:], c)-m(x[[2,0]])[:,30:]).abs().max()<1e-5
+
+@pytest.mark.parametrize('seed', range(3))
+def test_state_is_what_decode_hears(seed):
+    rng = np.random.default_rng(seed); s = rng.uniform(0, 20, 200).round(2)
+    x = encode(Performance(list(zip(s, s+rng.exponential(.8, 200)+.01, rng.integers(20, 110, 200), rng.integers(1, 128, 200)))))
+    t = State().trace(torch.from_numpy(x.astype(np.int64))[None])
+    g = Grammar()
+    for n,i in enumerate(x[1:], 1):
+        g.push(int(i))
+        assert (t['down'][0,n].numpy()==g.down).all() and t['now'][0,n]==g.steps and t['velocity'][0,n]==(32 if g.velocity is None else g.velocity)
+
+def test_takes_of_a_batch_end_where_they_like():
+    m = make()
+    takes = [Take([SOS], s, Ending(tokens=n), Sampling()) for s,n in ((1,30), (2,7), (3,90))]
+    rounds = [len(o) for o in compose(m, takes, 40)]
+    assert rounds==[3]*7+[2]*23+[1]*60 and [len(t.ids) for t in takes]==[31,8,91]
+    alone = Take([SOS], 3, Ending(tokens=90), Sampling()); list(compose(m, [alone], 40))
+    assert alone.ids==takes[2].ids
+
+def test_long_streams_are_well_formed():
+    for kw in (dict(), dict(state=False, clock=False)):
+        out = generate(make(n_layers=1, **kw), tokens=3000, seed=5, window=64).info['ids']
+        assert len(out)==3001 and np.array_equal(encode(decode(out))[:-1][:2000], out[:2000])
+
+def test_greedy_draws_nothing():
+    m = make()
+    assert generate(m, tokens=80, seed=1, temperature=0)==generate(m, tokens=80, seed=2, temperature=0)
+
+def test_broken_weights_are_said():
+    m = make()
+    with torch.no_grad(): m.head.weight[0,0] = float('nan')
+    with pytest.raises(ValueError, match='NaN'): generate(m, tokens=5)
+    with pytest.raises(ValueError, match='NaN'): list(stream(m, tokens=5))
+
+@pytest.mark.parametrize('kw', [dict(temperature=-1), dict(temperature=float('nan')), dict(top_p=0), dict(top_p=1.1), dict(top_k=-1), dict(min_p=2), dict(seconds=0), dict(seconds=float('inf')),
+                                dict(tokens=0), dict(tokens=1.5), dict(seed=-1), dict(seed='a'), dict(seed=[]), dict(max_hold=0), dict(window=0), dict(primer=Performance([]))], ids=str)
+def test_refused_before_any_work(kw):
+    with pytest.raises(ValueError, match=next(iter(kw)).replace('primer', 'primer has no notes')): generate(make(), **kw)
+    if not isinstance(kw.get('seed'), list):
+        with pytest.raises(ValueError): stream(make(), **kw)                   # not only when the first event is asked for
