@@ -161,14 +161,14 @@ class Ending:
     def veto(self, g:Grammar, ok:np.ndarray):
         now = g.steps-self.begin
         if now<.9*self.steps: ok[EOS] = False
-        if now>=self.steps+self.grace and g.down.any():
+        if now>=self.steps+self.grace:
             if not VELOCITY<=g.last<PAD: ok[NOTE_ON:NOTE_OFF] = False
             ok[VELOCITY:PAD] = False
 
     def over(self, i:int, g:Grammar)->bool:
         now = g.steps-self.begin
         self.left -= 1
-        return i==EOS or self.left<=0 or now>=self.steps+2*self.grace or (now>=self.steps and not g.down.any() and NOTE_OFF<=i<TIME_SHIFT)
+        return i==EOS or self.left<=0 or now>=self.steps+2*self.grace or (now>=self.steps and not g.down.any() and NOTE_OFF<=i<VELOCITY)
 
 # %% ../nbs/04_generation.ipynb #4d2646f8
 def _primer_ids(primer):
@@ -239,11 +239,12 @@ def stream(
 ): # yields (seconds, pitch, velocity); velocity 0 is a release
     "Compose, and hand out each strike and release as soon as it is known."
     [take],_,begin,window = _takes(model, seconds, tokens, primer, [seed], window, sampling)
+    down = set()                                                        # keys that were struck here: a primer's are the player's own
     def _play():
         with _threads(model):
             for [i] in compose(model, [take], window):
-                now = (take.g.steps-begin)*STEP
-                if i<NOTE_OFF: yield now, i, 4*(take.g.velocity if take.g.velocity is not None else 15)+2
-                elif i<TIME_SHIFT: yield now, i-NOTE_OFF, 0
-            for i in np.flatnonzero(take.g.down): yield (take.g.steps-begin)*STEP, int(i), 0
+                now,key = (take.g.steps-begin)*STEP,i%128
+                if i<TIME_SHIFT and key in down: down.remove(key); yield now, key, 0  # a release, or a strike of what sounds already
+                if i<NOTE_OFF: down.add(key); yield now, key, 4*(16 if take.g.velocity is None else take.g.velocity)+2
+            for key in sorted(down): yield (take.g.steps-begin)*STEP, key, 0
     return _play()

@@ -77,7 +77,7 @@ def rel_attention(
     e:Tensor,  # (H, M, d): a vector for each distance 0 to M-1; farther ones share the last
     block:int=0, # queries at a time; 0 lets the device choose
 )->Tensor:     # (B, H, T, d)
-    "Causal relative attention (Huang et al. 2018), exact, without ever holding a (T, T) matrix."
+    "Causal relative attention (Huang et al. 2018), exact, in blocks; for the gradients it keeps half a (T, T) of probabilities, never a whole one."
     B,H,T,d = q.shape; S = k.shape[2]
     q = q*d**-.5
     if T==1: return (q@k.transpose(2,3) + _newest_by_distance(q, e, S)).softmax(-1) @ v
@@ -118,7 +118,7 @@ class ModelConfig:
         if not 0<=self.dropout<1: raise ValueError(f'dropout must be at least 0 and below 1, not {self.dropout}')
 
     @classmethod
-    def seed(cls, **kw): # the student report's model, its faults mended
+    def seed(cls, **kw): # the sizes of the student report that this project grew from, its faults mended
         return cls(**dict(dict(d_model=512, n_layers=6, n_heads=8, d_ff=256, max_distance=1024, state=False, clock=False), **kw))
 
 _positions = ('relative','rotary','sinusoidal','none')

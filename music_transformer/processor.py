@@ -1,4 +1,4 @@
-"""A performance becomes a sequence of whole numbers and comes back: to within 5 ms and 2 steps of velocity, and from then on unchanged.
+"""A performance becomes a sequence of whole numbers and comes back: to within 5 ms and 2 of the 127 velocities, and from then on unchanged.
 
 Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 
