@@ -97,8 +97,9 @@ def transpose(self:Performance,
     semitones:int, # up if positive
 )->Performance:
     "The same music higher or lower. `ValueError` if a note would leave MIDI's 0-127."
-    pitch = self.notes['pitch'].astype(int) + semitones
-    if len(pitch) and not 0<=pitch.min()<=pitch.max()<=127: raise ValueError(f'{semitones:+} semitones moves a note outside pitch 0-127')
+    if semitones!=int(semitones) or abs(semitones)>127: raise ValueError(f'semitones must be a whole number of -127 to 127, not {semitones}')
+    pitch = self.notes['pitch'].astype(int) + int(semitones)
+    if len(pitch) and not 0<=pitch.min()<=pitch.max()<=127: raise ValueError(f'semitones: {int(semitones):+} moves a note outside pitch 0-127')
     notes = self.notes.copy(); notes['pitch'] = pitch
     return replace(self, notes=notes)
 
@@ -107,9 +108,9 @@ def stretch(self:Performance,
     factor:float, # 1.05 is 5 % slower
 )->Performance:
     "The same music slower or faster."
-    if not factor>0: raise ValueError(f'factor must be above 0, not {factor}')
+    if not 0<factor<np.inf: raise ValueError(f'factor must be finite and above 0, not {factor}')
     notes = self.notes.copy(); notes['start'] *= factor; notes['end'] *= factor
-    return replace(self, notes=notes)
+    return replace(self, notes=notes, info={})
 
 # %% ../nbs/00_data.ipynb #f3964a08
 @patch
@@ -123,13 +124,13 @@ def __getitem__(self:Performance,
     n = self.notes
     n = n[(n['start']>=a) & (n['start']<b)].copy()
     n['start'] -= a; n['end'] = np.minimum(n['end'], b) - a
-    return replace(self, notes=n)
+    return replace(self, notes=n, info={})
 
 @patch
 def __add__(self:Performance, other:Performance)->Performance:
     "`other` begins when `self` has fallen silent."
     n = other.notes.copy(); n['start'] += self.seconds; n['end'] += self.seconds
-    return replace(self, notes=np.concatenate([self.notes, n]))
+    return replace(self, notes=np.concatenate([self.notes, n]), info={})
 
 # %% ../nbs/00_data.ipynb #46197b29
 @patch
@@ -145,11 +146,21 @@ def write_midi(
     p:Performance,
     path, # where; an existing file is replaced whole
 )->Path:
-    "Write `p` as a standard MIDI file: one note at a time on a pitch, each a millisecond at least."
-    n = p.notes.copy()
+    "Write `p` as a standard MIDI file: one note at a time on a pitch, each a millisecond at least; strikes of one pitch in one millisecond are one note."
+    n = _one_a_millisecond(p.notes)
     n['end'] = np.maximum(np.minimum(n['end'], next_strike(n['start'], n['pitch'], np.inf)), n['start']+.001)
     buf = io.BytesIO(); replace(p, notes=n).to_pretty_midi().write(buf)
     return write_file(path, buf.getvalue())
+
+def _one_a_millisecond(n):
+    "Of strikes of one pitch that a file cannot tell apart, the loudest velocity and the latest end."
+    if not len(n): return n
+    n = n[np.lexsort((n['start'], n['pitch']))]
+    ms = np.rint(n['start']*1000)
+    first = np.flatnonzero(np.append(True, (n['pitch'][1:]!=n['pitch'][:-1]) | (ms[1:]!=ms[:-1])))
+    out = n[first]
+    for k in ('end','velocity'): out[k] = np.maximum.reduceat(n[k], first)
+    return out
 
 # %% ../nbs/00_data.ipynb #038bd623
 def write_file(path, data:bytes)->Path:
@@ -165,7 +176,7 @@ def write_file(path, data:bytes)->Path:
 @contextmanager
 def new_folder(path):
     "A fresh folder to fill; it takes the place of `path` only if the block ends without an error."
-    path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(os.path.realpath(path)); path.parent.mkdir(parents=True, exist_ok=True) # behind a link, the folder itself
     new,old,lock = (path.with_name(f'.{path.name}.{o}') for o in ('new','old','lock'))
     try: held = FileLock(lock).acquire(timeout=0)        # the system lets go of it when its owner dies
     except Timeout: raise OSError(f'another process is writing {path}; wait until it has finished.') from None
@@ -380,7 +391,11 @@ def read_midi(
     what = src if is_path else title or 'this'
     if is_path:
         with open(src, 'rb') as f: raw = f.read(_max_bytes+1)
-    else: raw = src if isinstance(src, bytes) else src.read(_max_bytes+1)
+    elif isinstance(src, (bytes,bytearray,memoryview)): raw = bytes(src)
+    else:
+        if not hasattr(src, 'read'): raise TypeError(f'src must be a path, bytes or an open binary file, not a {type(src).__name__}')
+        raw = src.read(_max_bytes+1)
+        if not isinstance(raw, bytes): raise TypeError('src must be opened as a binary file')
     if raw[:4]!=b'MThd': raise MidiError(f'{what} is not a MIDI file: it does not begin with "MThd".')
     if len(raw)>_max_bytes: raise MidiError(f'{what} is larger than {_max_bytes>>20} MB, which no performance is.')
     try: notes,info = _notes(*_tracks(raw))

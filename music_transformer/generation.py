@@ -86,7 +86,7 @@ class Sampling:
 
     def __post_init__(self):
         if not (math.isfinite(self.temperature) and self.temperature>=0): raise ValueError(f'temperature must be 0 or more, not {self.temperature}')
-        if self.top_k<0: raise ValueError(f'top_k must be 0 (all) or more, not {self.top_k}')
+        if not (isinstance(self.top_k, int) and self.top_k>=0): raise ValueError(f'top_k must be a whole number, 0 (all) or more, not {self.top_k}')
         if not 0<self.top_p<=1: raise ValueError(f'top_p must be above 0 and at most 1, not {self.top_p}')
         if not 0<=self.min_p<=1: raise ValueError(f'min_p must lie in 0-1, not {self.min_p}')
         if not self.max_hold>0: raise ValueError(f'max_hold must be above 0 seconds, not {self.max_hold}')
@@ -102,7 +102,7 @@ class Take:
         forget:int=0,       # ids after which a key is forgotten; 0 for never
     ):
         self.ids,self.seed,self.ending,self.s,self.forget,self.over = [SOS],seed,ending,sampling,forget,False
-        self.gen,self.g = torch.Generator().manual_seed(seed),Grammar()
+        self.gen,self.g = torch.Generator().manual_seed(int(seed)),Grammar()
         self.struck = np.zeros((2, 128), int)                                  # each key's last `note_on`: which id, which step
         for i in ids[1:]: self._push(int(i))
 
@@ -181,12 +181,12 @@ def _primer_ids(primer):
 
 def _takes(model, seconds, tokens, primer, seeds, window, sampling):
     "Takes that are ready to begin, their settings checked; the primer's length in ids and in steps; the window."
-    if tokens is not None and not (tokens>=1 and tokens==int(tokens)): raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
-    if tokens is None and not (math.isfinite(seconds) and seconds>0): raise ValueError(f'seconds must be above 0, not {seconds}')
-    if window is not None and window<1: raise ValueError(f'window must be at least 1, not {window}')
+    if tokens is not None and not (isinstance(tokens, (int,np.integer)) and tokens>=1): raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
+    if tokens is None and not (math.isfinite(seconds) and seconds>0): raise ValueError(f'seconds must be finite and above 0, not {seconds}')
+    if window is not None and not (isinstance(window, int) and 1<=window<=2**16): raise ValueError(f'window must be a whole number of 1-{2**16}, not {window}')
     if not seeds: raise ValueError('seed must be a whole number or a list of at least one')
     for s in seeds:
-        if not (isinstance(s, int) and 0<=s<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {s}')
+        if isinstance(s, bool) or not (isinstance(s, (int,np.integer)) and 0<=s<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {s}')
     ids,window,s = _primer_ids(primer),window or model.cfg.max_distance,Sampling(**sampling)
     begin = sum(int(i)-TIME_SHIFT+1 for i in ids if TIME_SHIFT<=i<VELOCITY)
     end = lambda: Ending(seconds, begin) if tokens is None else Ending(begin=begin, tokens=tokens)
@@ -215,16 +215,18 @@ def generate(
 
 @contextmanager
 def _threads(model):
-    "The step of a small model is too small to share: threads that wait for each other make it slower, on a busy machine many times."
-    n = torch.get_num_threads()
+    "Evaluation mode; and one thread for a small model: its steps are too small to share, and threads that wait for each other make it slower, on a busy machine many times."
+    n,was = torch.get_num_threads(),model.training
     if model.n_params<6e6: torch.set_num_threads(1)
+    model.eval()
     try: yield
-    finally: torch.set_num_threads(n)
+    finally: torch.set_num_threads(n); model.train(was)
 
 def _result(ids, n, seed, keep_primer):
     "The finished piece, and what is new in it."
-    p,primer_notes = decode(ids),int((ids[:n]<NOTE_OFF).sum())
-    new = p.notes[primer_notes:]
+    p,given = decode(ids),decode(ids[:n]).notes
+    primer_notes = len(given)
+    new = p.notes[~np.isin(p.notes[['start','pitch']], given[['start','pitch']])]
     new_from = 0. if not primer_notes else float(new['start'][0]) if len(new) else p.seconds
     p = replace(p, info=dict(seed=seed, primer_notes=primer_notes, new_from=new_from, ids=ids))
     if keep_primer: return p

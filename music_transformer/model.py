@@ -111,11 +111,13 @@ class ModelConfig:
 
     def __post_init__(self):
         for k in ('vocab_size','d_model','n_layers','n_heads','d_ff','max_distance'):
-            if getattr(self, k)<1: raise ValueError(f'{k} must be at least 1, not {getattr(self, k)}')
+            if type(getattr(self, k))!=int or getattr(self, k)<1: raise ValueError(f'{k} must be a whole number of at least 1, not {getattr(self, k)!r}')
+        for k in ('state','clock'):
+            if type(getattr(self, k))!=bool: raise ValueError(f'{k} must be True or False, not {getattr(self, k)!r}')
         if self.d_model%(2*self.n_heads): raise ValueError(f'n_heads ({self.n_heads}) must divide d_model ({self.d_model}) into even parts')
         if self.clock and self.n_heads%2: raise ValueError(f'n_heads must be even when half of them count seconds (clock), not {self.n_heads}')
         if self.position not in _positions: raise ValueError(f'position must be one of {", ".join(_positions)}, not {self.position!r}')
-        if not 0<=self.dropout<1: raise ValueError(f'dropout must be at least 0 and below 1, not {self.dropout}')
+        if not (isinstance(self.dropout, (int,float)) and 0<=self.dropout<1): raise ValueError(f'dropout must be at least 0 and below 1, not {self.dropout}')
 
     @classmethod
     def seed(cls, **kw): # the sizes of the student report that this project grew from, its faults mended
@@ -174,20 +176,23 @@ class Cache:
     "Keys and values of the last `window` positions, for every layer."
     def __init__(self,
         window:int, # positions that stay in reach
-    ): self.window,self.layers,self.seen,self.state = window,{},0,None
+    ):
+        if window<1: raise ValueError(f'window must be at least 1, not {window}')
+        self.window,self.layers,self.seen,self.state = window,{},0,None
 
     def append(self, i:int, k:Tensor, v:Tensor)->tuple: # (B, H, S, d) keys and values to attend to
         "Add the newest keys and values of layer `i`."
         B,H,T,d = k.shape
         buf,end = self.layers.get(i) or (k.new_empty(2, B, H, max(2*self.window, T), d), 0)
+        if B!=buf.shape[1]: raise ValueError(f'the cache holds {buf.shape[1]} streams, not {B}')
         if end+T>buf.shape[3]:                                         # out of room: the window moves to the front
             keep = min(end, self.window-1)
-            if keep+T>buf.shape[3]: buf = torch.cat([buf, torch.empty_like(buf[:,:,:,:keep+T-buf.shape[3]])], 3)
+            if keep+T>buf.shape[3]: buf = torch.cat([buf, k.new_empty(2, B, H, keep+T-buf.shape[3], d)], 3)
             buf[:,:,:,:keep] = buf[:,:,:,end-keep:end].clone(); end = keep
         buf[0,:,:,end:end+T],buf[1,:,:,end:end+T] = k,v
         end += T
         self.layers[i] = buf,end
-        start = max(0, end-max(self.window, T))
+        start = max(0, end-T-(self.window-1))                          # the first of these sees a window, itself included
         return buf[0,:,:,start:end],buf[1,:,:,start:end]
 
     def select(self, rows:list):
@@ -290,7 +295,8 @@ class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0
         cache:Cache=None,  # what came before, to be moved on
         past:Tensor=None,  # (B, P) ids before these, from which only the `State` is known; `PAD` says nothing
     )->Tensor:             # (B, T, vocab_size)
-        _check_ids(ids)
+        _check_ids('ids', ids, self.cfg.vocab_size)
+        if past is not None and past.numel(): _check_ids('past', past, self.cfg.vocab_size, len(ids))
         at,turns,x = cache.seen if cache is not None else 0,{},self.embed(ids)
         pos,d = torch.arange(at, at+ids.shape[1], device=ids.device),self.cfg.d_model//self.cfg.n_heads
         if self.cfg.state or self.cfg.clock:
@@ -310,10 +316,10 @@ class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0
     @property
     def n_params(self)->int: return sum(p.numel() for p in self.parameters())
 
-def _check_ids(ids):
-    if ids.ndim!=2 or not ids.numel(): raise ValueError(f'ids must be (B, T) with at least one id, not of shape {tuple(ids.shape)}')
-    if ids.dtype!=torch.long: raise ValueError(f'ids must be int64, not {ids.dtype}')
-    if ids.device.type=='cpu' and not 0<=ids.min()<=ids.max()<VOCAB_SIZE: raise ValueError(f'ids must lie in 0-{VOCAB_SIZE-1}') # on a GPU this would wait for it
+def _check_ids(name, ids, V, B=None):
+    if ids.ndim!=2 or not ids.numel() or B and len(ids)!=B: raise ValueError(f'{name} must be ({B or "B"}, T) with at least one id, not of shape {tuple(ids.shape)}')
+    if ids.dtype!=torch.long: raise ValueError(f'{name} must be int64, not {ids.dtype}')
+    if ids.device.type=='cpu' and not 0<=ids.min()<=ids.max()<V: raise ValueError(f'{name} must lie in 0-{V-1}') # on a GPU this would wait for it
 
 # %% ../nbs/02_model.ipynb #c72989cb
 _REFERENCE = [SOS] + [i for key in range(48, 73, 2) for i in (VELOCITY+key%32, key, TIME_SHIFT+24, NOTE_OFF+key, TIME_SHIFT)]
@@ -356,8 +362,10 @@ def _load(
     try: cfg = json.loads((folder/'config.json').read_text(encoding='utf-8'))
     except ValueError: raise ValueError(f'{folder}/config.json is damaged: it is not JSON.') from None
     names = {f.name for f in fields(ModelConfig)}
-    if not isinstance(cfg, dict) or set(cfg)-names: raise ValueError(f'{folder}/config.json is not of this kind of model: it has {", ".join(sorted(set(cfg)-names))}.')
-    model = MusicTransformer(ModelConfig(**cfg))
+    if not isinstance(cfg, dict): raise ValueError(f'{folder}/config.json describes no model.')
+    if set(cfg)-names: raise ValueError(f'{folder}/config.json is not of this kind of model: it has {", ".join(sorted(set(cfg)-names))}.')
+    try: model = MusicTransformer(ModelConfig(**cfg))
+    except ValueError as e: raise ValueError(f'{folder}/config.json describes no model: {e}') from None
     try: have = {k:v for f in sorted(folder.glob('*.safetensors')) for k,v in load_file(f).items()}
     except Exception as e: raise ValueError(f'the weights in {folder} are damaged: {e}') from None
     want = model.state_dict()
@@ -372,8 +380,8 @@ def _load(
 
 def _verify(model, folder):
     if not (folder/'reference.json').exists(): raise ValueError(f'{folder} cannot be verified: it has no reference.json.')
-    ref = json.loads((folder/'reference.json').read_text(encoding='utf-8'))
-    loss = reference_loss(model, ref['ids'])
-    if not abs(loss-ref['loss'])<2e-3: raise ValueError(f'{folder} is not the model that was saved: its loss on the reference is {loss:.4f}, not {ref["loss"]:.4f}.')
+    try: ref = json.loads((folder/'reference.json').read_text(encoding='utf-8')); loss = reference_loss(model, ref['ids']); off = abs(loss-ref['loss'])
+    except (ValueError, TypeError, KeyError): raise ValueError(f'{folder}/reference.json is damaged.') from None
+    if not off<2e-3: raise ValueError(f'{folder} is not the model that was saved: its loss on the reference is {loss:.4f}, not {ref["loss"]:.4f}.')
 
 MusicTransformer.from_pretrained = staticmethod(_load)

@@ -66,6 +66,7 @@ def encode(
 )->np.ndarray: # (N,) uint16: `sos`, the events, `eos`
     "Turn a performance into ids."
     n = p.notes
+    if not p.seconds<10**6: raise ValueError(f'p must be shorter than a million seconds, not {p.seconds:.3g}')
     steps = lambda t: np.rint(t/STEP).astype(np.int64)
     on,off,pitch,velocity = on_grid(steps(n['start']), steps(n['end']), n['pitch'], n['velocity'])
     N = len(on)
@@ -93,7 +94,8 @@ def decode(
     ids, # any ids: array, list or tensor
 )->Performance:
     "Turn ids into a performance. Never fails on ids of the vocabulary: what makes no sense is passed over."
-    ids = np.asarray(ids).reshape(-1).astype(np.int64)
+    given = np.asarray(ids).reshape(-1); ids = given.astype(np.int64)
+    if not (ids==given).all(): raise ValueError('ids must be whole numbers')
     if len(ids) and not (0<=ids.min() and ids.max()<VOCAB_SIZE): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
     is_shift = (ids>=TIME_SHIFT) & (ids<VELOCITY)
     now = np.cumsum(np.where(is_shift, ids-TIME_SHIFT+1, 0))
@@ -187,7 +189,7 @@ def prepare(
 def _write_store(folder, rows, tokens, skipped, source):
     buf = io.BytesIO(); np.save(buf, tokens)                         # straight to a full disk it would not say why
     (folder/'tokens.npy').write_bytes(buf.getbuffer())
-    with open(folder/'pieces.csv', 'w', newline='', encoding='utf-8') as f:
+    with open(folder/'pieces.csv', 'w', newline='', encoding='utf-8', errors='backslashreplace') as f: # a file's name may be any bytes
         w = csv.DictWriter(f, Row.__dataclass_fields__); w.writeheader(); w.writerows(map(asdict, rows))
     (folder/'store.json').write_text(json.dumps(dict(vocabulary=VOCAB_VERSION, n_tokens=len(tokens), source=source,
         sha256=hashlib.sha256(tokens.tobytes()).hexdigest(), skipped=skipped), indent=1), encoding='utf-8')
@@ -210,7 +212,7 @@ class TokenStore:
                 with open(path/'pieces.csv', newline='', encoding='utf-8') as f:
                     self.pieces = L(Row(**{k: types[k](v) for k,v in r.items()}) for r in csv.DictReader(f))
                 ends = np.cumsum([0,*self.pieces.attrgot('length')])
-                whole = (self.tokens.dtype==np.uint16 and self.tokens.shape==(self.info['n_tokens'],)==(ends[-1],) and list(ends[:-1])==self.pieces.attrgot('offset')
+                whole = (set(self.pieces.attrgot('split'))<=set(_splits) and self.tokens.max()<VOCAB_SIZE and self.tokens.dtype==np.uint16 and self.tokens.shape==(self.info['n_tokens'],)==(ends[-1],) and list(ends[:-1])==self.pieces.attrgot('offset')
                          and all(self.tokens[a]==SOS and self.tokens[b-1]==EOS for a,b in zip(ends, ends[1:])))
         except Exception as e: raise ValueError(f'the token store {path} is damaged ({" ".join(str(e).split())[:200] or type(e).__name__}); {again}') from None # whatever its bytes provoke
         if version!=VOCAB_VERSION: raise ValueError(f'the token store {path} has vocabulary {version!r}, not {VOCAB_VERSION!r}; {again}')
@@ -235,6 +237,11 @@ class Augment:
     semitones: int = 0     # up or down, kept within the piano's 21-108
     stretch: float = 0.    # 0.1 makes it up to 10 % slower or faster
     velocity: int = 0      # louder or softer by up to so many of 127
+
+    def __post_init__(self):
+        for k in ('semitones','velocity'):
+            if not (isinstance(getattr(self, k), (int,np.integer)) and 0<=getattr(self, k)<=127): raise ValueError(f'{k} must be a whole number of 0-127, not {getattr(self, k)}')
+        if not 0<=self.stretch<1: raise ValueError(f'stretch must be at least 0 and below 1, not {self.stretch}')
 
     def __call__(self, ids:np.ndarray, rng:np.random.Generator)->np.ndarray:
         "The ids of a variation of one whole piece."

@@ -369,3 +369,20 @@ def test_the_densest_files_take_no_gigabytes(body, n):
         resource.setrlimit(resource.RLIMIT_AS, (size+512*2**20,)*2)
         assert len(read_midi(raw))==n
     assert in_child(work)==0
+
+@pytest.mark.parametrize('notes', [[(0,.1,60,64),(0,2,60,90)], [(0,1,60,64),(.0004,2,60,90)], [(0,2,60,90),(0,.8,60,64)]], ids=str)
+def test_strikes_in_one_millisecond_are_one_note_in_a_file(notes, tmp_path):
+    q = read_midi(write_midi(Performance(notes), tmp_path/'a.mid'))
+    assert len(q)==1 and abs(q.seconds-2)<1e-3 and q.notes['velocity'][0]==90
+
+def test_what_is_known_of_a_whole_is_not_said_of_a_part():
+    p = Performance([(0,1,60,64),(10,11,62,64)], info=dict(new_from=5.))
+    assert not any(o.info for o in (p[5:], p.stretch(2), p+p)) and p.transpose(1).info==p.info
+
+@pytest.mark.parametrize('f,word', [(lambda p: p.transpose(1.5), 'semitones'), (lambda p: p.transpose(10**30), 'semitones'), (lambda p: p.stretch(np.inf), 'factor')])
+def test_refused_with_a_name(f, word):
+    with pytest.raises(ValueError, match=word): f(Performance([(0,1,60,64)]))
+
+@pytest.mark.parametrize('src', [None, 5, ['a']])
+def test_what_is_no_file_is_said(src):
+    with pytest.raises(TypeError, match='src must be'): read_midi(src)

@@ -110,3 +110,37 @@ def test_refused_before_any_work(kw):
     with pytest.raises(ValueError, match=next(iter(kw)).replace('primer', 'primer has no notes')): generate(make(), **kw)
     if not isinstance(kw.get('seed'), list):
         with pytest.raises(ValueError): stream(make(), **kw)                   # not only when the first event is asked for
+
+def test_a_long_part_after_a_short_one():
+    m,x = make(n_layers=1),ids(1, 99)
+    c = Cache(16)
+    with torch.no_grad():
+        m(x[:,:1], c); got = m(x[:,1:], c)
+        assert (got-m(x)[:,1:]).abs().max()<1e-5
+    with pytest.raises(ValueError, match='streams'): m(ids(2, 3), c)
+    with pytest.raises(ValueError, match='window'): Cache(0)
+
+def test_a_new_model_composes_without_dropout_and_stays_in_training():
+    torch.manual_seed(0); m = MusicTransformer(ModelConfig(**small))
+    assert generate(m, tokens=50, seed=1)==generate(m, tokens=50, seed=1) and m.training
+
+def test_what_is_new_is_known_without_a_grammar_too():
+    pr = Performance([(0,1,60,64), (.5,1,64,64), (.5,2,120,64)])
+    for seed in range(6):
+        whole,new = (generate(make(), tokens=60, seed=seed, grammar=False, primer=pr, keep_primer=k) for k in (True, False))
+        given = {(0.,60), (.5,64), (.5,120)}
+        assert len(new)==len([o for o in whole.notes if (round(o['start'], 2),int(o['pitch'])) not in given])
+
+@pytest.mark.parametrize('bad', [dict(d_model=32.), dict(d_ff='a'), dict(n_layers=None), dict(dropout=None), dict(state='no')], ids=str)
+def test_a_config_of_other_types_is_refused(bad, tmp_path):
+    import json
+    with pytest.raises(ValueError, match=next(iter(bad))): ModelConfig(**small|bad)
+    m = make(); m.save_pretrained(tmp_path); f = tmp_path/'config.json'
+    f.write_text(json.dumps(json.loads(f.read_text())|bad))
+    with pytest.raises(ValueError, match='config.json'): MusicTransformer.from_pretrained(tmp_path)
+
+def test_a_damaged_reference_is_said(tmp_path):
+    make().save_pretrained(tmp_path)
+    for text in ('', '[]', '{"ids": [389, 60], "loss": "x"}', '{}'):
+        (tmp_path/'reference.json').write_text(text)
+        with pytest.raises(ValueError, match='reference.json'): MusicTransformer.from_pretrained(tmp_path, verify=True)

@@ -555,3 +555,24 @@ def test_killed_from_outside(midi, store, tmp_path):
             os.killpg(p.pid, signal.SIGKILL); pytest.fail('workers outlive the process that was killed')
     assert -signal.SIGKILL in ended
     assert len(prepare(many, store, n_workers=2, progress=False))==240
+
+def test_odd_arguments_are_refused_by_name():
+    from music_transformer.processor import Augment
+    for kw in (dict(semitones=-3), dict(stretch=-.1), dict(stretch=1.), dict(velocity=-5), dict(semitones=1.5)):
+        with pytest.raises(ValueError, match=next(iter(kw))): Augment(**kw)
+    with pytest.raises(ValueError, match='whole'): decode([60.7, 300.])
+    with pytest.raises(ValueError, match='million'): encode(Performance([(0,1e17,60,64)]))
+
+def test_odd_names_and_links(tmp_path):
+    import os, shutil
+    from pathlib import Path
+    prelude = Path(__file__).parent.parent/'examples/prelude.mid'
+    for i in range(3): (tmp_path/'c').mkdir(exist_ok=True); shutil.copy(prelude, tmp_path/f'c/{i}.mid')
+    try: shutil.copy(prelude, os.fsencode(tmp_path)+b'/c/bad\xff.mid')
+    except OSError: pass                                                     # a file system that wants UTF-8
+    prepare(tmp_path/'c', tmp_path/'st', n_workers=1, progress=False)
+    (tmp_path/'link').symlink_to('st')
+    for _ in range(2): s = prepare(tmp_path/'c', tmp_path/'link', n_workers=1, progress=False)
+    assert (tmp_path/'link').is_symlink() and len(s)>=3 and not list(tmp_path.glob('.*old'))
+    x = np.load(tmp_path/'st/tokens.npy'); x[5:9] = 60000; np.save(tmp_path/'st/tokens.npy', x)
+    with pytest.raises(ValueError, match='store'): TokenStore(tmp_path/'st')
