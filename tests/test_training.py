@@ -8,7 +8,7 @@ from tqdm import tqdm
 from music_transformer.data import Performance, write_midi
 from music_transformer.model import ModelConfig, MusicTransformer
 from music_transformer.processor import TokenStore, prepare
-from music_transformer.training import TrainConfig, evaluate, fit, lr_factor, read_metrics, step_times
+from music_transformer.training import TrainConfig, evaluate, fit, lr_factor, read_metrics
 
 cfg = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1)
 settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, val_windows=8, log_every=10, warmup=5, semitones=2, ema=.9)
@@ -206,8 +206,9 @@ def test_two_processes_are_one(d):
     print(f'two processes differ from one by {most:.1e} nats at most')
     assert most<1e-4
 
-def test_step_times():
-    t = step_times(cfg, settings, steps=3)
+def test_loop_times():
+    from music_transformer.benchmark import loop_times
+    t = loop_times(cfg, settings, steps=3)
     assert t['ratio']==pytest.approx(t['whole_s']/t['bare_s']) and t['tokens_per_s']==pytest.approx(4*32/t['whole_s'])
 
 def test_the_moving_average_is_one(store, tmp_path):
