@@ -93,6 +93,7 @@ def local_links(cell):
     s = re.sub(rf'(<{lib}\.\w+\.[\w.]+)\(\)>', r'\1>', s)
     s = re.sub(r'\]\((?:\.\./)?nbs/\d+[a-z]?_(\w+\.ipynb)', r'](\1', s)
     s = re.sub(r'\]\(\d+[a-z]?_(\w+\.ipynb)', r'](\1', s)
+    s = re.sub(r'\]\((?:\.\./)?examples/(\w+\.ipynb)', r'](\1', s)
     cell.source = s.replace(f'](../{lib}/pretrained/README.md', '](model-card.md').replace('](../', '](')
 
 class Site(FilterDefaults):
