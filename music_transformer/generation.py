@@ -142,12 +142,22 @@ def compose(
     device,cache,takes = next(model.parameters()).device,Cache(window),list(takes)
     x = torch.tensor([t.ids for t in takes], device=device)
     x,past = x[:,-window:],x[:,:-window]
-    while takes:
-        logits = model(x, cache, past)[:,-1].float().cpu()
-        yield [t.draw(o) for t,o in zip(takes, logits)]
-        stay = [n for n,t in enumerate(takes) if not t.over]
-        if len(stay)<len(takes): takes = [takes[n] for n in stay]; cache.select(stay)
-        x,past = torch.tensor([t.ids[-1:] for t in takes], device=device),None
+    with _ready(model):
+        while takes:
+            logits = model(x, cache, past)[:,-1].float().cpu()
+            yield [t.draw(o) for t,o in zip(takes, logits)]
+            stay = [n for n,t in enumerate(takes) if not t.over]
+            if len(stay)<len(takes): takes = [takes[n] for n in stay]; cache.select(stay)
+            x,past = torch.tensor([t.ids[-1:] for t in takes], device=device),None
+
+@contextmanager
+def _ready(model):
+    "Evaluation mode; and one thread for a small model: its steps are too small to share, and threads that wait for each other make it slower, on a busy machine many times."
+    n,was = torch.get_num_threads(),model.training
+    if model.n_params<6e6: torch.set_num_threads(1)
+    model.eval()
+    try: yield
+    finally: torch.set_num_threads(n); model.train(was)
 
 # %% ../nbs/04_generation.ipynb #ec5e8e78
 class Ending:
@@ -207,20 +217,10 @@ def generate(
     "Compose a piece, or continue one."
     several = isinstance(seed, (list, tuple, range))
     takes,n,begin,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling)
-    with _threads(model):
-        for _ in compose(model, takes, window):
-            if progress: progress((max(t.g.steps for t in takes)-begin)*STEP)
+    for _ in compose(model, takes, window):
+        if progress: progress((max(t.g.steps for t in takes)-begin)*STEP)
     done = [_result(np.array(t.ids), n, t.seed, keep_primer) for t in takes]
     return done if several else done[0]
-
-@contextmanager
-def _threads(model):
-    "Evaluation mode; and one thread for a small model: its steps are too small to share, and threads that wait for each other make it slower, on a busy machine many times."
-    n,was = torch.get_num_threads(),model.training
-    if model.n_params<6e6: torch.set_num_threads(1)
-    model.eval()
-    try: yield
-    finally: torch.set_num_threads(n); model.train(was)
 
 def _result(ids, n, seed, keep_primer):
     "The finished piece, and what is new in it."
@@ -243,10 +243,9 @@ def stream(
     [take],_,begin,window = _takes(model, seconds, tokens, primer, [seed], window, sampling)
     down = set()                                                        # keys that were struck here: a primer's are the player's own
     def _play():
-        with _threads(model):
-            for [i] in compose(model, [take], window):
-                now,key = (take.g.steps-begin)*STEP,i%128
-                if i<TIME_SHIFT and key in down: down.remove(key); yield now, key, 0  # a release, or a strike of what sounds already
-                if i<NOTE_OFF: down.add(key); yield now, key, 4*(16 if take.g.velocity is None else take.g.velocity)+2
-            for key in sorted(down): yield (take.g.steps-begin)*STEP, key, 0
+        for [i] in compose(model, [take], window):
+            now,key = (take.g.steps-begin)*STEP,i%128
+            if i<TIME_SHIFT and key in down: down.remove(key); yield now, key, 0  # a release, or a strike of what sounds already
+            if i<NOTE_OFF: down.add(key); yield now, key, 4*(16 if take.g.velocity is None else take.g.velocity)+2
+        for key in sorted(down): yield (take.g.steps-begin)*STEP, key, 0
     return _play()
