@@ -91,9 +91,9 @@ def rel_attention(
     return o.view(B, H, T, -1)
 
 def _newest_by_distance(q, e, S):
-    "For a single newest query, its scores by distance in the order of the S keys: no skew, no copy of `e`."
+    "For a single newest query, its scores by distance in the order of the S keys: no skew, and `e` is read once for all streams."
     M = e.shape[1]
-    r = q @ e[:,:S].transpose(1,2)                                      # (B, H, 1, min(S,M)), nearest first
+    r = (q[:,:,0].transpose(0,1) @ e[:,:S].transpose(1,2)).transpose(0,1)[:,:,None] # (B, H, 1, min(S,M)), nearest first
     if S>M: r = torch.cat([r, r[...,-1:].expand(*r.shape[:-1], S-M)], -1)
     return r.flip(-1)
 
