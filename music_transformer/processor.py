@@ -6,8 +6,8 @@ Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 
 # %% auto #0
 __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS', 'VOCAB_SIZE', 'STEP', 'MAX_SHIFT',
-           'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Row', 'prepare', 'TokenStore', 'Augment',
-           'Windows', 'epoch_stream']
+           'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Grammar', 'legal', 'Row', 'prepare',
+           'TokenStore', 'Augment', 'Windows', 'epoch_stream']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
 import csv, io, json, os
@@ -115,6 +115,65 @@ def _in_force(ids, mask, default):
     "At each place the last of `ids` so far where `mask` holds, else `default`."
     last = np.maximum.accumulate(np.where(mask, np.arange(len(ids)), -1))
     return np.where(last>=0, ids[last], default)
+
+# %% ../nbs/01_processor.ipynb #3adbfe64
+class Grammar:
+    "What may follow the ids so far, so that the stream is one that `encode` could have written."
+    def __init__(self):
+        self.down = np.zeros(128, bool)  # keys that sound
+        self.velocity = None             # the bin in force
+        self.steps = 0                   # time since the beginning
+        self.last = SOS
+        self.low_on = self.low_off = 0   # lowest pitch that may still be struck, or released, at this instant
+
+    def push(self, i:int):
+        "Move on by one id."
+        if i<NOTE_OFF: self.down[i],self.low_on,self.low_off = True,i+1,128   # after a strike nothing is released
+        elif i<TIME_SHIFT: self.down[i-NOTE_OFF],self.low_off = False,i-NOTE_OFF+1
+        elif i<VELOCITY:
+            self.steps += i-TIME_SHIFT+1
+            self.low_on = self.low_off = 0
+        elif i<PAD: self.velocity = i-VELOCITY
+        self.last = i
+
+    def allowed(self)->np.ndarray: # (V,) bool
+        "The ids that may come next."
+        ok = np.zeros(VOCAB_SIZE, bool)
+        touched,waited = VELOCITY<=self.last<PAD,TIME_SHIFT<=self.last<VELOCITY
+        free = ~self.down[self.low_on:]
+        if self.velocity is not None: ok[NOTE_ON+self.low_on:NOTE_OFF] = free
+        if touched: return ok                                                 # a new velocity is for a strike
+        ok[NOTE_OFF+self.low_off:TIME_SHIFT] = self.down[self.low_off:]
+        if not waited or self.last==VELOCITY-1: ok[TIME_SHIFT:VELOCITY] = True # after a short wait something happens
+        if free.any():
+            ok[VELOCITY:PAD] = True
+            if self.velocity is not None: ok[VELOCITY+self.velocity] = False
+        ok[EOS] = not self.down.any() and not waited
+        return ok
+
+# %% ../nbs/01_processor.ipynb #f9dc0ecd
+def legal(
+    ids,            # (N,) a piece from its `sos` on
+)->np.ndarray:      # (N, V) bool
+    "What may follow each of the ids."
+    ids = np.asarray(ids).astype(int)
+    nth,key = np.arange(1, len(ids)+1),np.arange(128)
+    def latest(m): return np.maximum.accumulate(np.where(m.T, nth, 0).T, 0)       # counted from 1; 0 for none yet
+    def at(n): return ids[np.maximum(n-1, 0)]
+    shift,vel = (TIME_SHIFT<=ids)&(ids<VELOCITY),(VELOCITY<=ids)&(ids<PAD)
+    on,off,waited,touched = map(latest, (ids<NOTE_OFF, (NOTE_OFF<=ids)&(ids<TIME_SHIFT), shift, vel))
+    down = latest(ids[:,None]==key) > latest(ids[:,None]==key+NOTE_OFF)
+    low_on = np.where(on>waited, at(on)+1, 0)
+    low_off = np.where(on>np.maximum(off, waited), 128, np.where(off>waited, at(off)-NOTE_OFF+1, 0))
+    free = ~down & (key>=low_on[:,None])
+    ok = np.zeros((len(ids), VOCAB_SIZE), bool)
+    ok[:,NOTE_ON:NOTE_OFF] = free & (touched>0)[:,None]
+    ok[:,NOTE_OFF:TIME_SHIFT] = down & (key>=low_off[:,None])
+    ok[:,TIME_SHIFT:VELOCITY] = (~shift | (ids==VELOCITY-1))[:,None]
+    ok[:,VELOCITY:PAD] = free.any(1, keepdims=True) & ((touched==0)[:,None] | (np.arange(VELOCITY, PAD)!=at(touched)[:,None]))
+    ok[:,EOS] = ~down.any(1) & ~shift
+    ok[vel,NOTE_OFF:] = False                                                     # a new velocity is for a strike
+    return ok
 
 # %% ../nbs/01_processor.ipynb #d4d180b5
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 "Attention, cache and generation: what is too long or too odd for the lessons."
 import numpy as np, pytest, torch
 from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, rel_attention
-from music_transformer.generation import generate, stream, Take, Ending, Sampling, compose, Grammar
+from music_transformer.generation import generate, stream, Take, Ending, Sampling, compose
+from music_transformer.processor import Grammar
 from music_transformer.processor import SOS, EOS, PAD, encode, decode
 from music_transformer.data import Performance
 
