@@ -405,7 +405,7 @@ def _notes(tpq, in_tempo, tracks):
     track = np.repeat(np.arange(len(tracks), dtype=np.min_scalar_type(len(tracks)<<11)), [len(o[0]) for o in tracks])
     kind,channel = status>>4,status&15
     key = np.flatnonzero((kind==8) | (kind==9))
-    told = np.flatnonzero((kind==11) & ((x==64) | (x>119) & (x!=122)))
+    told = np.flatnonzero((kind==11) & _tells(x))
     told = told[np.argsort(tick[told], kind='stable')]
     strike = (kind[key]==9) & (y[key]>0)
     end = pair(tick[key], (track[key]<<11) + (channel[key].astype(track.dtype)<<7) + x[key], strike) # a release in one track ends no note of another
@@ -420,6 +420,8 @@ def _notes(tpq, in_tempo, tracks):
     notes['start'],notes['end'],notes['pitch'],notes['velocity'] = seconds(start),seconds(end),pitch,velocity
     drum = channel==9
     return notes[~drum],dict(instruments=len(np.unique(channel[~drum])), drum_notes=int(drum.sum()))
+
+def _tells(control): return (control==64) | (control>119) & (control!=122)
 
 def _silent(start, end, pitch, time, control, value, last):
     "When the notes of a channel fall silent, by what its controllers 64 and 120 to 127 say."
@@ -459,12 +461,12 @@ def read_midi(
 def from_pretty_midi(cls:Performance, pm:'pretty_midi.PrettyMIDI', title:str='')->Performance:
     "All instruments but drums, as one piano, with the pedal applied."
     piano = [o for o in pm.instruments if not o.is_drum and o.notes]
-    foot = [sorted(((c.time, c.value) for c in o.control_changes if c.number==64), key=lambda c: c[0]) for o in piano]
-    last = max([n.end for o in piano for n in o.notes] + [c[0] for o in foot for c in o], default=0)
+    told = [sorted(((c.time, c.number, c.value) for c in o.control_changes if _tells(c.number)), key=lambda c: c[0]) for o in piano]
+    last = max([n.end for o in piano for n in o.notes] + [c[0] for o in told for c in o], default=0)
     parts = [np.empty(0, note_dtype)]
-    for ins,f in zip(piano, foot):
+    for ins,o in zip(piano, told):
         n = np.array([(o.start, o.end, o.pitch, o.velocity) for o in ins.notes], note_dtype)
-        n['end'] = sustain(n['start'], n['end'], n['pitch'], *np.array(f).reshape(-1,2).T, last)
+        n['end'] = _silent(n['start'], n['end'], n['pitch'], *np.array(o).reshape(-1,3).T, last)
         parts.append(n)
     return cls(np.concatenate(parts), title=title)
 
