@@ -196,7 +196,9 @@ def _hold(lock, path):
     except NotImplementedError: pass
     mine = lock.with_name(f'{lock.name}.{os.getpid()}')  # nobody else locks this one
     try: FileLock(mine).acquire(timeout=0).lock.release()
-    except (OSError, NotImplementedError): raise OSError(f'no file can be locked in {path.parent}; choose a folder on another disk.') from None
+    except (OSError, NotImplementedError):
+        lock.unlink(missing_ok=True)
+        raise OSError(f'no file can be locked in {path.parent}; choose a folder on another disk.') from None
     finally: mine.unlink(missing_ok=True)
     raise OSError(f'another process is writing {path}; wait until it has finished.')
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, asdict
 from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread
+from zipfile import is_zipfile
 import hashlib, numpy as np
 from tqdm.auto import tqdm
 from .data import Performance, MidiError, note_dtype, patch, Corpus, check_writable, corpus, new_folder, restore_folder, write_file
@@ -245,6 +246,7 @@ def _open_store(path):
         info = json.loads((path/'store.json').read_bytes())
         if info.get('vocabulary')!=VOCAB_VERSION: return None,None,info
         return np.load(path/'tokens.npy', mmap_mode='r'),_rows((path/'pieces.csv').read_bytes().decode()),info
+    if not is_zipfile(path): raise ValueError('it is not packed as NumPy packs')
     with np.load(path) as z:
         info = json.loads(z['store'].tobytes())
         if info.get('vocabulary')!=VOCAB_VERSION: return None,None,info
