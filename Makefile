@@ -1,12 +1,12 @@
 # make music: hear a piece.  make test: check everything.  make lab: read the notebooks.  make docs: the site, in _docs.  make readme: README.md from nbs/index.ipynb.
-# make judge: all of MAESTRO against another reading of it.  make fuzz: the reader against 20,000 broken files.  make benchmark: how fast a corpus is prepared.
+# make judge: all of MAESTRO against another reading of it.  make fuzz: the reader against 20,000 broken files.  make corpus-speed: how fast a corpus is prepared.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 
-.PHONY: music lab test docs readme judge fuzz benchmark clean
+.PHONY: music lab test docs readme judge fuzz corpus-speed clean
 
 music: $(VENV)/.music
 	$(BIN)/mt-compose --seconds 30 --seed 1 --out out
@@ -31,8 +31,8 @@ readme: $(VENV)/.dev
 	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
 	sed -i.bak 's#(\.\./#(#g' README.md && rm README.md.bak
 
-judge fuzz benchmark: $(VENV)/.dev
-	$(BIN)/python tests/$@.py $(ARGS)
+judge fuzz corpus-speed: $(VENV)/.dev
+	$(BIN)/python tests/$(subst -,_,$@).py $(ARGS)
 
 $(VENV)/.music: $(FACTS)
 	$(PYTHON) -m venv $(VENV)

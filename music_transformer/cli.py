@@ -42,11 +42,11 @@ def _sentence(e):
 # %% ../nbs/07_cli.ipynb #cde61a4b
 @command
 def mt_prepare(
-    source:str,         # a zip or folder of MIDI, or the word maestro, which downloads the official archive
-    out:str='store',    # folder of the token store to write
+    source:str,         # a zip or folder of MIDI; the word maestro, which downloads the official archive; or a token store
+    out:str='store',    # the token store to write: a folder, or NAME.npz, one file of half the size to take elsewhere
     n_workers:int=0,    # processes; 0 for one a core
 ):
-    "Encode a corpus of MIDI into a token store."
+    "Encode a corpus of MIDI into a token store, or pack or unpack one."
     from music_transformer.processor import prepare
     store = prepare(source, out, n_workers)
     print(store, f'in {out}', sep=' ')
@@ -56,12 +56,12 @@ def mt_prepare(
     if several: print(f'{several} files had several instruments, which became one piano.')
     if drums: print(f'{drums} drum notes were left out.')
     skipped = store.info['skipped']
-    if skipped: print(f'{len(skipped)} files could not be read and are listed in {out}/store.json; the first: {skipped[0]["file"]}: {skipped[0]["reason"]}')
+    if skipped: print(f'{len(skipped)} files could not be read and are listed in {out}{"" if store.path.suffix==".npz" else "/store.json"}; the first: {skipped[0]["file"]}: {skipped[0]["reason"]}')
 
 # %% ../nbs/07_cli.ipynb #6a1ede0b
 @command
 def mt_train(
-    store:str,             # a token store; or a folder or zip of MIDI, which becomes one in OUT/store
+    store:str,             # a token store, packed or not; or a folder or zip of MIDI, which becomes one in OUT/store
     out:str='run',         # folder of the run
     recipe:str=None,       # base; seed: the student report's settings with their faults mended; tune: a few files, what --from takes when left out
     From:str=None,         # go on from the weights of this checkpoint (or the word pretrained)
@@ -70,6 +70,7 @@ def mt_train(
     n_heads:int=None,      # heads of attention
     d_ff:int=None,         # width inside the feed-forward
     position:str=None,     # relative, rotary, sinusoidal or none
+    plain:bool=False,      # leave out what is beyond the paper: the state at the inputs and the heads that count seconds
     dropout:float=None,    # share of activations dropped in training
     context:int=None,      # ids in a window; also the distances that have a vector of their own
     batch_size:int=None,   # windows in a step
@@ -91,7 +92,7 @@ def mt_train(
 ):
     "Train a model on a token store, or on MIDI. Stop it with ctrl-C at any time and go on with --resume."
     given = {k:v for k,v in locals().items() if v is not None}
-    _train(given)
+    _train(given | (dict(state=False, clock=False) if plain else {}))
 
 # %% ../nbs/07_cli.ipynb #7872716d
 def _train(o):
@@ -109,6 +110,7 @@ def _train(o):
     step = loads((out/'last/run.json').read_text())['step']
     say(f'{step} steps. The last model is in {out}/final, the best by validation in {out}/best; curves, samples and sound: tensorboard --logdir {out}')
 
+# %% ../nbs/07_cli.ipynb #8efbceab
 def _with(c, o): return replace(c, **{k: o[k] for k in o if k in c.__dataclass_fields__})
 
 def _recipe(o):
@@ -122,10 +124,11 @@ def _recipe(o):
     if 'context' in o: cfg = replace(cfg, max_distance=o['context'])
     return _with(cfg, o),_with(train, o)
 
+# %% ../nbs/07_cli.ipynb #a3cc06af
 def _from(path, o):
     "A model with the weights of a checkpoint, and the settings of its further training."
     from music_transformer.model import MusicTransformer
-    sized = [k for k in ('d_model','n_layers','n_heads','d_ff','position') if k in o]
+    sized = [k for k in ('d_model','n_layers','n_heads','d_ff','position','plain') if o.get(k)]
     if sized: raise ValueError(f'--from brings its own {", ".join(sized)}; leave them out.')
     old = MusicTransformer.from_pretrained(None if path=='pretrained' else path)
     model = MusicTransformer(replace(old.cfg, dropout=o.get('dropout', .1)))
@@ -144,9 +147,9 @@ def _settings(out, o):
 def _store(path, out, resume):
     "The token store at `path`; if there is MIDI instead, the store that is made of it in `out`."
     from accelerate import PartialState
-    from music_transformer.processor import TokenStore, prepare
+    from music_transformer.processor import TokenStore, is_store, prepare
     from music_transformer.training import free_folder
-    if not path.exists() or (path/'store.json').exists(): return TokenStore(path)
+    if not path.exists() or is_store(path): return TokenStore(path)
     with PartialState().main_process_first():
         if PartialState().is_main_process and not resume: free_folder(out); prepare(path, out/'store')
     return TokenStore(out/'store')
@@ -189,7 +192,7 @@ def _events(net, ids):
 # %% ../nbs/07_cli.ipynb #5e6dfa8b
 @command
 def mt_evaluate(
-    store:str,          # a token store
+    store:str,          # a token store, packed or not
     model:str=None,     # checkpoint folder or hub name; the packaged model when left out
     split:str='test',   # train, validation or test
     context:int=None,   # window; as many ids as the model has distances when left out
@@ -204,7 +207,7 @@ def mt_evaluate(
     from music_transformer.processor import TokenStore
     from music_transformer.training import evaluate
     if json and Path(json).is_dir(): raise ValueError(f'--json {json} is a folder; give the name of a file.')
-    tokens,net = TokenStore(store),MusicTransformer.from_pretrained(model, device=PartialState().device, **(dict(verify=True) if verify else {}))
+    tokens,net = TokenStore(store),MusicTransformer.from_pretrained(model, device=PartialState().device, verify=verify)
     r = evaluate(net, tokens, split, net.cfg.max_distance if context is None else context, batch_size, progress=True)
     print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}, unigram entropy {r['unigram_entropy']:.4f}; in brackets, 95 % over pieces")
     span = lambda o,k,f: f'{o[k]:{f}} ({o[k+"_95"][0]:{f}} to {o[k+"_95"][1]:{f}})'
@@ -228,14 +231,14 @@ def mt_compose(
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
 ):
     "Compose a piece, or continue one: a MIDI file, an MP3 and a piano roll."
-    from music_transformer.data import read_midi, write_midi
+    from music_transformer.data import check_writable, read_midi, write_midi
     from music_transformer.generation import generate
     from music_transformer.model import MusicTransformer
     from music_transformer.playback import find_soundfont, write_audio, write_roll
     font = find_soundfont(soundfont)
     if primer_seconds is not None and not primer_seconds>0: raise ValueError(f'--primer-seconds must be above 0, not {primer_seconds}')
     if not primer and (no_primer or primer_seconds): raise ValueError('--primer-seconds and --no-primer need a --primer.')
-    out = Path(out); _writable(out)
+    out = Path(out); check_writable(out)
     music = read_midi(primer) if primer else None
     if music and primer_seconds: music = music[:primer_seconds]
     tick = _meter(seconds)
@@ -247,6 +250,7 @@ def mt_compose(
     files = [write_midi(p, out/f'{name}.mid'), write_audio(p, out/f'{name}.mp3', soundfont=font), write_roll(p, out/f'{name}.png')]
     print(f'{p.seconds:.1f} s of music, {len(p)} notes:', *files, sep='\n  ')
 
+# %% ../nbs/07_cli.ipynb #fafbffdd
 def _meter(seconds):
     "A progress bar in seconds of music: call it with the seconds so far, and with nothing to close it. It appears at the first call."
     bar = []
@@ -255,14 +259,6 @@ def _meter(seconds):
         if now is None: bar[0].close()
         else: bar[0].update(min(now, seconds)-bar[0].n)
     return tick
-
-def _writable(folder):
-    "Say at once if nothing can be written in `folder`, or where it is to be."
-    from tempfile import TemporaryFile
-    at = next(o for o in (folder, *folder.absolute().parents) if o.exists())
-    try:
-        with TemporaryFile(dir=at): pass
-    except OSError as e: raise OSError(f'nothing can be written in {folder}: {e.strerror}.') from None
 
 # %% ../nbs/07_cli.ipynb #19a52a10
 @command

@@ -6,8 +6,8 @@ Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 
 # %% auto #0
 __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS', 'VOCAB_SIZE', 'STEP', 'MAX_SHIFT',
-           'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Grammar', 'legal', 'Row', 'prepare',
-           'TokenStore', 'Augment', 'Windows', 'epoch_stream']
+           'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Grammar', 'legal', 'Row', 'is_store',
+           'prepare', 'TokenStore', 'Augment', 'Windows', 'epoch_stream']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
 import csv, io, json, os
@@ -17,10 +17,10 @@ from dataclasses import dataclass, asdict
 from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread
+from zipfile import is_zipfile
 import hashlib, numpy as np
-from fastcore.foundation import L
 from tqdm.auto import tqdm
-from .data import Performance, MidiError, note_dtype, Piece, corpus, new_folder, restore_folder
+from .data import Performance, MidiError, note_dtype, patch, Corpus, check_writable, corpus, new_folder, restore_folder, write_file
 
 # %% ../nbs/01_processor.ipynb #ad26d8c8
 NOTE_ON,NOTE_OFF,TIME_SHIFT,VELOCITY = 0,128,256,356   # the first id of each kind
@@ -192,6 +192,18 @@ class Row:
     drum_notes: int  # that were left out
 
 _splits = ('train','validation','test')
+_files = ('tokens.npy','pieces.csv','store.json')
+
+def _table(rows):
+    "Rows as CSV, in bytes."
+    f = io.StringIO(newline=''); w = csv.DictWriter(f, Row.__dataclass_fields__)
+    w.writeheader(); w.writerows(map(asdict, rows))
+    return f.getvalue().encode('utf-8', 'backslashreplace')   # a file's name may be any bytes
+
+def _rows(text):
+    "The way back."
+    types = {k: f.type for k,f in Row.__dataclass_fields__.items()}
+    return Corpus(Row(**{k: types[k](v) for k,v in r.items()}) for r in csv.DictReader(io.StringIO(text, newline='')))
 
 # %% ../nbs/01_processor.ipynb #a0edaa0f
 def _encode_piece(piece):
@@ -200,7 +212,7 @@ def _encode_piece(piece):
         p = piece.read()
         ids = encode(p)
         return ids, dict(seconds=round(p.seconds,3), notes=len(p), merged=len(p)-int((ids<NOTE_OFF).sum()), **p.info)
-    except (MidiError, OSError) as e: return str(e) or type(e).__name__
+    except (MidiError, OSError) as e: return ' '.join(str(e).split()) or type(e).__name__
 
 def _alone(piece):
     "One piece in a process of its own, for a corpus with a file that kills its reader."
@@ -223,17 +235,46 @@ def _encode_all(pieces, n_workers):
     except BrokenProcessPool: yield from map(_alone, pieces[done:])
 
 # %% ../nbs/01_processor.ipynb #07198bca
+def is_store(path)->bool:
+    "Whether `path` looks like a token store, a folder or a packed one."
+    return Path(path).suffix=='.npz' or (restore_folder(path)/'store.json').exists()
+
+def _check_free(out):
+    "`ValueError` where a new store would take the place of anything but a store."
+    other = 'choose another place for the store.'
+    if out.suffix=='.npz':
+        if out.exists() and not (out.is_file() and _is_pack(out)): raise ValueError(f'{out} exists and is not a token store; {other}')
+    elif out.exists():
+        if not out.is_dir(): raise ValueError(f'{out} exists and is not a token store; {other}')
+        mine = sorted({o.name for o in out.iterdir()} - set(_files))
+        if mine: raise ValueError(f'{out} holds {mine[0]}, which is no part of a token store; {other}')
+
+def _is_pack(path):
+    try:
+        with np.load(path) as z: return set(z.files)=={o.partition('.')[0] for o in _files}
+    except Exception: return False                                   # whatever its bytes provoke
+
+# %% ../nbs/01_processor.ipynb #4c936779
 def prepare(
-    source, # a zip, a folder of MIDI, or 'maestro'
-    out,    # the store's folder; a store that is there is replaced once the new one is whole
+    source, # a zip, a folder of MIDI, or 'maestro'; or a token store, to pack or unpack it
+    out,    # the store's folder, or a file NAME.npz; a store that is there is replaced once the new one is whole
     n_workers:int=0, # processes beside this one: one for each core when 0, none when 1
     progress:bool=True, # show a bar that counts files
 ): # the `TokenStore`, opened
     "Encode a whole corpus into a token store. Files that cannot be read are listed in it, each with its reason."
     out = Path(out)
-    if out.exists() and not (out/'store.json').exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ValueError(f'{out} exists and is not a token store; choose another folder for the store.')
-    pieces = sorted(corpus(source), key=lambda o: (_splits.index(o.split), o.file))
+    _check_free(out); check_writable(Path(os.path.realpath(out)).parent)
+    if is_store(source): s = TokenStore(source); make = lambda: (s.tokens, s.pieces, s.info)
+    else:
+        pieces = sorted(corpus(source), key=lambda o: (_splits.index(o.split), o.file))
+        make = lambda: _encode_corpus(pieces, source, n_workers, progress)
+    if out.suffix=='.npz': write_file(out, _packed(*make()))
+    else:
+        with new_folder(out) as new: _write_store(new, *make()); _check_free(out) # nobody else writes there meanwhile, or is noticed
+    return TokenStore(out)
+
+def _encode_corpus(pieces, source, n_workers, progress):
+    "All ids, the rows and the facts of a store."
     bar = tqdm(pieces, unit='file', disable=not progress or 'IN_TEST' in os.environ)
     rows,ids,skipped,offset = [],[],[],0
     for piece,r in zip(bar, _encode_all(pieces, n_workers)):
@@ -242,52 +283,78 @@ def prepare(
         rows.append(Row(offset, len(x), piece.split, piece.composer, piece.title, piece.file, **facts))
         ids.append(x); offset += len(x)
     if not rows: raise MidiError(f'none of the {len(pieces)} MIDI files in {source} could be read; the first: {skipped[0]["reason"]}')
-    with new_folder(out) as new: _write_store(new, rows, np.concatenate(ids), skipped, str(Path(source).name))
-    return TokenStore(out)
+    tokens = np.concatenate(ids)
+    return tokens,rows,dict(vocabulary=VOCAB_VERSION, n_tokens=len(tokens), source=Path(source).name,
+                            sha256=hashlib.sha256(tokens.tobytes()).hexdigest(), skipped=skipped)
 
-def _write_store(folder, rows, tokens, skipped, source):
+# %% ../nbs/01_processor.ipynb #d0a7f1b7
+def _json(info): return json.dumps(info, indent=1).encode()
+
+def _write_store(folder, tokens, rows, info):
     buf = io.BytesIO(); np.save(buf, tokens)                         # straight to a full disk it would not say why
-    (folder/'tokens.npy').write_bytes(buf.getbuffer())
-    with open(folder/'pieces.csv', 'w', newline='', encoding='utf-8', errors='backslashreplace') as f: # a file's name may be any bytes
-        w = csv.DictWriter(f, Row.__dataclass_fields__); w.writeheader(); w.writerows(map(asdict, rows))
-    (folder/'store.json').write_text(json.dumps(dict(vocabulary=VOCAB_VERSION, n_tokens=len(tokens), source=source,
-        sha256=hashlib.sha256(tokens.tobytes()).hexdigest(), skipped=skipped), indent=1), encoding='utf-8')
+    for name,data in zip(_files, (buf.getbuffer(), _table(rows), _json(info))): (folder/name).write_bytes(data)
 
-# %% ../nbs/01_processor.ipynb #4c936779
+def _packed(tokens, rows, info):
+    "The three files as the bytes of one."
+    buf = io.BytesIO(); np.savez_compressed(buf, tokens=tokens, **{k: np.frombuffer(o, np.uint8) for k,o in dict(pieces=_table(rows), store=_json(info)).items()})
+    return buf.getvalue()
+
+def _open_store(path):
+    "Tokens, rows and facts of a folder or a packed file; only the facts if the vocabulary is another."
+    if path.is_dir():
+        info = json.loads((path/'store.json').read_bytes())
+        if info.get('vocabulary')!=VOCAB_VERSION: return None,None,info
+        return np.load(path/'tokens.npy', mmap_mode='r'),_rows((path/'pieces.csv').read_bytes().decode()),info
+    if not is_zipfile(path): raise ValueError('it is not packed as NumPy packs')
+    with np.load(path) as z:
+        info = json.loads(z['store'].tobytes())
+        if info.get('vocabulary')!=VOCAB_VERSION: return None,None,info
+        tokens = z['tokens']; tokens.flags.writeable = False
+        return tokens,_rows(z['pieces'].tobytes().decode()),info
+
+# %% ../nbs/01_processor.ipynb #35e3a849
 class TokenStore:
-    "A prepared corpus, mapped from disk. `ValueError` if the folder holds no store, or one that is broken or of another vocabulary."
+    "A prepared corpus. `ValueError` if there is no store, or one that is broken or of another vocabulary."
     def __init__(self,
-        path, # the folder that `prepare` wrote
+        path, # the folder that `prepare` wrote, which is mapped from disk; or a packed file, which is read into memory
     ):
-        self.path = path = restore_folder(path)
+        self.path = path = Path(path) if str(path).endswith('.npz') else restore_folder(path)
         again = 'make it again with mt-prepare.'
-        if not (path/'store.json').exists(): raise ValueError(f'{path} is not a token store; make one with mt-prepare.')
+        if not path.exists() or not is_store(path): raise ValueError(f'{path} is not a token store; make one with mt-prepare.')
         try:
-            self.info = json.loads((path/'store.json').read_text(encoding='utf-8'))
+            self.tokens,self.pieces,self.info = _open_store(path)
             version = self.info.get('vocabulary')
             if version==VOCAB_VERSION:
-                self.tokens = np.load(path/'tokens.npy', mmap_mode='r')
-                types = {k: f.type for k,f in Row.__dataclass_fields__.items()}
-                with open(path/'pieces.csv', newline='', encoding='utf-8') as f:
-                    self.pieces = L(Row(**{k: types[k](v) for k,v in r.items()}) for r in csv.DictReader(f))
-                ends = np.cumsum([0,*self.pieces.attrgot('length')])
-                whole = (set(self.pieces.attrgot('split'))<=set(_splits) and self.tokens.max()<VOCAB_SIZE and self.tokens.dtype==np.uint16 and self.tokens.shape==(self.info['n_tokens'],)==(ends[-1],) and list(ends[:-1])==self.pieces.attrgot('offset')
-                         and all(self.tokens[a]==SOS and self.tokens[b-1]==EOS for a,b in zip(ends, ends[1:])))
+                t,p = self.tokens,self.pieces
+                ends = np.cumsum([0,*p['length']])
+                whole = (set(p['split'])<=set(_splits) and t.max()<VOCAB_SIZE and t.dtype==np.uint16 and t.shape==(self.info['n_tokens'],)==(ends[-1],)
+                         and list(ends[:-1])==p['offset'] and all(t[a]==SOS and t[b-1]==EOS for a,b in zip(ends, ends[1:])))
         except Exception as e: raise ValueError(f'the token store {path} is damaged ({" ".join(str(e).split())[:200] or type(e).__name__}); {again}') from None # whatever its bytes provoke
         if version!=VOCAB_VERSION: raise ValueError(f'the token store {path} has vocabulary {version!r}, not {VOCAB_VERSION!r}; {again}')
         if not whole: raise ValueError(f'the token store {path} is incomplete; {again}')
 
     def split(self, name:str)->np.ndarray:
         "The ids of all pieces of a split, one after another (a view of the file)."
-        rows = self.pieces.filter(lambda o: o.split==name)
+        rows = self.pieces.where(split=[name])
         if not rows: raise ValueError(f'the token store {self.path} has no {name} pieces.')
         return self.tokens[rows[0].offset:rows[-1].offset+rows[-1].length]
 
     def __getitem__(self, i:int)->np.ndarray: return self.tokens[self.pieces[i].offset:][:self.pieces[i].length]
     def __len__(self): return len(self.pieces)
     def __repr__(self):
-        count = [f'{len(self.pieces.filter(lambda o: o.split==s))} {s}' for s in _splits]
+        count = [f'{self.pieces["split"].count(s)} {s}' for s in _splits]
         return f'<TokenStore {self.path.name}: {", ".join(count)}; {len(self.tokens):,} tokens>'
+
+# %% ../nbs/01_processor.ipynb #a210a075
+@patch
+def pack(self:TokenStore,
+    path, # NAME.npz, half the size of the folder
+)->Path:
+    "Write the store as one file for a journey. `TokenStore` opens it as it is; `prepare` makes a folder of it again."
+    path = Path(path)
+    if path.suffix!='.npz': raise ValueError(f'path must end in .npz, not {path.name}')
+    _check_free(path)
+    return write_file(path, _packed(self.tokens, self.pieces, self.info))
 
 # %% ../nbs/01_processor.ipynb #ff033222
 @dataclass(frozen=True)

@@ -38,6 +38,17 @@ def test_the_run_folder(corpus):
     assert len(read_midi(corpus/'run/samples/step-000006.mid'))
     assert len((corpus/'run/metrics.csv').read_text().splitlines())==3
 
+def test_a_packed_store_does_as_well(corpus):
+    "There and back; a run is trained and judged on the one file."
+    assert 'store.npz' in run('mt-prepare', 'store', '--out', 'store.npz', cwd=corpus).stdout
+    run('mt-prepare', 'store.npz', '--out', 'unpacked', cwd=corpus)
+    assert all((corpus/'unpacked'/o.name).read_bytes()==o.read_bytes() for o in (corpus/'store').iterdir())
+    run('mt-train', 'store.npz', '--out', 'packed', '--plain', '--d-model', 32, '--n-layers', 1, '--n-heads', 2, '--context', 64, '--batch-size', 2, '--max-steps', 2, '--samples', 0, cwd=corpus)
+    c = json.loads((corpus/'packed/final/config.json').read_text())
+    assert c['state'] is c['clock'] is False
+    said = [run('mt-evaluate', o, '--model', 'packed/final', '--split', 'validation', '--verify', cwd=corpus).stdout for o in ('store','store.npz')]
+    assert said[0]==said[1] and 'nats per token' in said[0]
+
 def test_train_goes_on(corpus):
     run('mt-train', 'store', '--out', 'run', '--resume', '--max-steps', 9, cwd=corpus)
     assert json.loads((corpus/'run/last/run.json').read_text())['step']==9
@@ -121,7 +132,7 @@ def broken_models(d):
 
 def test_mistakes(corpus, tmp_path):
     d = tmp_path
-    (d/'notes.txt').write_text('hello')
+    (d/'notes.txt').write_text('hello'); (d/'my.npz').write_text('hello')
     (d/'empty').mkdir()
     shutil.copy(prelude, d/'prelude.mid')
     m = mido.MidiFile(); m.tracks.append(mido.MidiTrack()); m.save(d/'silent.mid')
@@ -137,6 +148,8 @@ def test_mistakes(corpus, tmp_path):
         (f'mt-train {store} --out r --resume', 'no run to resume'), (f'mt-train {store} --out r --recipe fast', 'recipe'),
         (f'mt-train {store} --out r --batch-size 99999', 'larger than the data'), (f'mt-train {store} --out r --schedule up', 'schedule must be one of'),
         (f'mt-train {store} --out r --from nowhere', 'not a checkpoint'), (f'mt-train {store} --out r --from pretrained --d-model 32', 'brings its own d_model'),
+        (f'mt-train {store} --out r --from pretrained --plain', 'brings its own plain'), ('mt-prepare prelude.mid --out notes.txt/s', 'nothing can be written in'),
+        ('mt-train my.npz --out r', 'damaged'), ('mt-prepare prelude.mid --out my.npz', 'choose another place'),
         ('mt-train empty --out r', 'no MIDI files'), ('mt-train notes.txt --out r', 'no MIDI files'), (f'mt-train {store} --out foreign', 'is not a run'),
         ('mt-evaluate foreign', 'vocabulary'), (f'mt-evaluate {store} --model nowhere', 'not a checkpoint'), (f'mt-evaluate {store} --split tset', 'no tset'),
         ('mt-compose --seconds 0 --out o', 'seconds'), ('mt-compose --seconds -3 --out o', 'seconds'), ('mt-compose --top-p 0 --out o', 'top_p'), ('mt-compose --temperature -1 --out o', 'temperature'),

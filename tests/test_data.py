@@ -1,10 +1,10 @@
 "The pedal and the reader against slow readings of the rule; files that survive a full disk; MIDI that is broken in 2,000 ways."
-import errno, io, os, resource, signal, time
+import errno, io, os, resource, signal, struct, time
 from collections import defaultdict
 from pathlib import Path
 import mido, numpy as np, pretty_midi, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from music_transformer.data import MidiError, Performance, new_folder, read_midi, restore_folder, sustain, write_file, write_midi
+from music_transformer.data import MidiError, Performance, check_writable, new_folder, read_midi, restore_folder, sustain, write_file, write_midi
 from music_transformer.processor import encode
 from fuzz import EOT, M, cc, chunk, fine, fuzz, header, midi_bytes, off, on
 
@@ -60,11 +60,12 @@ def scores(draw, channels=3, tracks=2):
         track = []
         for _ in range(draw(st.integers(0, 25))):
             dt,ch = draw(st.sampled_from([0,0,1,2,5,40,200,300_000])),draw(st.sampled_from(used))
-            kind = draw(st.sampled_from(['on','on','on','off','off','off','off','pedal','pedal','tempo']))
+            kind = draw(st.sampled_from(['on','on','on','off','off','off','off','pedal','pedal','tempo','mode']))
             pitch = 60+4*k+draw(st.integers(0, 1))
             if kind=='on': m = M('note_on', channel=ch, note=pitch, velocity=draw(st.integers(1, 127)))
             elif kind=='off': m = M('note_off', channel=ch, note=pitch) if draw(st.booleans()) else M('note_on', channel=ch, note=pitch, velocity=0)
             elif kind=='pedal': m = M('control_change', channel=ch, control=draw(st.sampled_from([64,64,64,66])), value=draw(st.sampled_from([0,20,63,64,100,127])))
+            elif kind=='mode': m = M('control_change', channel=ch, control=draw(st.sampled_from([120,121,122,123,126])), value=0)
             elif k==0: m = mido.MetaMessage('set_tempo', tempo=draw(st.sampled_from([250_000,500_000,777_777])))
             else: continue
             track.append((dt,m))
@@ -75,28 +76,32 @@ def scores(draw, channels=3, tracks=2):
 
 def listen(score, tpq=96):
     """What one hears, settled, in seconds, and the number of strikes. A key that comes up ends
-    the strikes of it that began before, or else those of this very tick; a strike without an end lasts as long as the piece."""
+    the strikes of it that began before, or else those of this very tick; a strike without an end lasts as long as the piece. No strike outlasts
+    the next message that lets go of all keys of its channel, nor any note the next one that silences it."""
     events = []
     for track in score:
         t = 0
         for dt,m in track: t += dt; events.append((t,m))
     events.sort(key=lambda o: o[0])
     last = events[-1][0]
-    notes,feet,tempi = [],defaultdict(list),[(0,500_000)]
+    notes,feet,tempi,go,hush = [],defaultdict(list),[(0,500_000)],defaultdict(list),defaultdict(list)
     for t,m in events:
         if m.type=='set_tempo': tempi.append((t,m.tempo))
         elif m.type=='control_change':
             if m.control==64: feet[m.channel].append((t,m.value))
+            if m.control==121: feet[m.channel].append((t,0))
+            if m.control in (120,123,126): go[m.channel].append(t)
+            if m.control==120: hush[m.channel].append(t)
         elif m.type=='note_on' and m.velocity: notes.append([t,None,m.note,m.velocity,m.channel])
         else:
             sounding = [n for n in notes if n[1] is None and n[2]==m.note and n[4]==m.channel]
             for n in [n for n in sounding if n[0]<t] or sounding: n[1] = t
     for n in notes:
-        if n[1] is None: n[1] = last
+        n[1] = min([last if n[1] is None else n[1]] + [t for t in go[n[4]] if t>n[0]])
     notes = [n for n in notes if n[4]!=9]
     for ch in {n[4] for n in notes}:
         mine = [n for n in notes if n[4]==ch]
-        for n,end in zip(mine, slow_sustain([n[:3] for n in mine], feet[ch], last)): n[1] = end
+        for n,end in zip(mine, slow_sustain([n[:3] for n in mine], feet[ch], last)): n[1] = min([end] + [t for t in hush[ch] if t>n[0]])
     def seconds(tick):
         s = 0.
         for (a,us),(b,_) in zip(tempi, tempi[1:]+[(1<<60,0)]): s += max(0, min(tick, b)-a)*us/1e6/tpq
@@ -151,6 +156,8 @@ def test_chunks_do_not_matter(score):
     assert hears_alike(settle(read_midi(midi_bytes([deltas(foot),deltas(hands)])).notes), p)
     assert hears_alike(settle(read_midi(midi_bytes(score)).notes), p)
 
+def mode(control, dt=0, ch=0): return dt,M('control_change', control=control, channel=ch)
+
 @pytest.mark.parametrize('name, score, expected', [                       # (start, end, pitch) in ticks of 10 ms
     ('pedal in a chunk of its own', [[cc(127), cc(0,1000)], [on(60), off(60,100)]], [(0,1000,60)]),
     ('pedal on another channel',    [[cc(127,ch=1), on(60), off(60,100), cc(0,900,1)]], [(0,100,60)]),
@@ -167,11 +174,31 @@ def test_chunks_do_not_matter(score):
     ('one key in two tracks',       [[on(60), off(60,100)], [on(60,50), off(60,100)]], [(0,50,60), (50,150,60)]),
     ('a release in another track',  [[on(60), off(60,100)], [off(60,50), on(62), off(62,10)]], [(0,100,60), (50,60,62)]),
     ('hours of silence',            [[on(60), off(60,10), on(60,2_500_000), off(60,10)]], [(0,10,60), (2_500_010,2_500_020,60)]),
+    ('all notes off',               [[on(60), on(62,10), mode(123,40), off(62,50)]], [(0,50,60), (10,50,62)]),
+    ('all notes off under the pedal', [[cc(127), on(60), mode(123,50), cc(0,50)]], [(0,100,60)]),
+    ('another mode on another channel', [[on(60), on(62,ch=1), mode(127,50,1), off(60,50)]], [(0,100,60), (0,50,62)]),
+    ('all sound off',               [[cc(127), on(60), off(60,20), on(62), mode(120,30), on(64), off(64,10), cc(0,40)]], [(0,50,60), (20,50,62), (50,100,64)]),
+    ('all controllers reset',       [[cc(127), on(60), off(60,20), mode(121,30), on(62,10), off(62,10)]], [(0,50,60), (60,70,62)]),
+    ('local control',               [[cc(127), on(60), off(60,20), mode(122,30), cc(0,50)]], [(0,100,60)]),
+    ('all notes off before and after', [[mode(123), on(60), off(60,20), mode(123,80)]], [(0,20,60)]),
     ('struck again before released, at one tick', [[on(60), on(60,10), off(60), off(60,10)]], [(0,10,60), (10,20,60)])])
 def test_small_files(name, score, expected):
     p = read_midi(midi_bytes(score, tpq=50))                              # 120 beats a minute: a tick is 10 ms
     got = sorted((round(s*100),round(e*100),int(k)) for k,s,e,_ in settle(p.notes))
     assert got==sorted(expected)
+
+@pytest.mark.parametrize('division, per_second', [(0xe728,1000), (0xe808,24*8), (0xe350,30_000/1001*80), (0xe264,3000)])
+def test_a_clock_of_film_frames(division, per_second):
+    "Ticks are parts of a frame, whatever the tempo says."
+    tempo = (7,mido.MetaMessage('set_tempo', tempo=123_456))
+    raw = bytearray(midi_bytes([[on(60), tempo, off(60,993), on(62,500), off(62,500)]])); raw[12:14] = struct.pack('>H', division)
+    n = read_midi(bytes(raw)).notes
+    assert np.allclose(n['start'], np.array([0,1500])/per_second) and np.allclose(n['end'], np.array([1000,2000])/per_second)
+
+def test_what_a_file_is_that_is_no_piece():
+    for raw,word in ((header(2)+chunk(b'MTrk', note), 'is a MIDI file of format 2'), (header(div=0x8004)+chunk(b'MTrk', note), 'neither beats nor'),
+                     (header(div=0xe700)+chunk(b'MTrk', note), 'neither beats nor'), (header(0, div=0)+chunk(b'MTrk', note), 'stands still')):
+        with pytest.raises(MidiError, match=word): read_midi(raw)
 
 def test_pretty_midi_keeps_the_order_of_the_foot():
     for values in ((127,0),(0,127)):
@@ -284,8 +311,22 @@ def test_a_read_only_folder_is_said(public):
             with pytest.raises(PermissionError): write_file(o, b'new')
         with pytest.raises(PermissionError):
             with new_folder(d/'e'): pass
+        for o in (d, d/'deep'/'deeper'):
+            with pytest.raises(PermissionError, match='nothing can be written in'): check_writable(o)
+        check_writable(public/'new')
     status = in_child(work); d.chmod(0o755)
     assert status==0 and f.read_bytes()==b'old' and debris(d)==['a']
+
+@pytest.mark.parametrize('code', [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_a_disk_that_cannot_lock_is_not_another_process(tmp_path, monkeypatch, code):
+    import fcntl
+    def never(*a): raise OSError(code, os.strerror(code))
+    monkeypatch.setattr(fcntl, 'flock', never)
+    try:
+        with new_folder(tmp_path/'d') as new: (new/'x').write_text('1')
+    except OSError as e: assert 'can be locked' in str(e) and 'another process' not in str(e)
+    else: assert code==errno.ENOSYS                                       # filelock has a way of its own then
+    assert debris(tmp_path) in ([],['d'])
 
 def test_a_folder_killed_between_its_renames_is_healed(tmp_path):
     with new_folder(tmp_path/'d') as new: (new/'x').write_text('1')
@@ -350,7 +391,7 @@ note = b'\0\x90\x3c\x40\x10\x80\x3c\x40'+EOT
 def varlen_hole(): return header(0)+chunk(b'MTrk', b'\xff'*40)
 
 @pytest.mark.parametrize('raw', [b'', b'M', b'MThd', b'RIFF', header(), header()[:13], header(0, 0), header(div=0)+chunk(b'MTrk', b'\0\x90\x3c\x40\x10\x80\x3c\x40'+EOT),
-                                 header(div=0xe728)+chunk(b'MTrk', b'\0\x90\x3c\x40\x10\x80\x3c\x40'+EOT), header(0)+chunk(b'MTrk', b''), varlen_hole(),
+                                 header(0)+chunk(b'MTrk', b''), varlen_hole(),
                                  header(0)+b'MTrk\xff\xff\xff\xff\0\x90\x3c\x40', header(2)+chunk(b'MTrk', note), header(1, 2)+chunk(b'MTrk', note), header(1, 1)+chunk(b'MTrk', note)*2,
                                  header(0)+chunk(b'MTrk', note[1:]), header(0)+chunk(b'MTrk', note[:-5]), header(0)+chunk(b'MTrk', b'\0\xf4'+note), header(0)+chunk(b'MTrk', b'\0\x3c\x40'+note),
                                  header(0)+chunk(b'MTrk', b'\0\x90\x80\x40'+note), header(0)+chunk(b'MTrk', b'\0\xff\1\5abc'), header(0)+chunk(b'MTrk', b'\xff\xff\xff\xff\x7f'+note[1:]),

@@ -24,6 +24,14 @@ def test_imports_only_lower_numbers(path):
         if c['cell_type']!='code': continue
         for name in re.findall(r'from music_transformer\.(\w+) import', source(c)): assert order.index(name)<mine, f'{path.name} imports {name}'
 
+@pytest.mark.parametrize('path', [p for p in notebooks if p.name[0].isdigit()], ids=lambda p: p.name)
+def test_no_exported_cell_is_long(path):
+    for c in json.loads(path.read_text())['cells']:
+        if c['cell_type']=='code' and re.search(r'^#\| *export', source(c), re.M):
+            _,first,*rest = source(c).splitlines()
+            n = len(rest)+2
+            assert n<=40, f'{path.name}: a cell of {n} lines, from {first}'
+
 def test_readme_is_the_index(tmp_path):
     r = subprocess.run([sys.executable, '-m', 'jupyter', 'nbconvert', '--log-level', 'WARN', '--to', 'markdown', '--output-dir', tmp_path,
                         '--output', 'README', root/'nbs/index.ipynb'], capture_output=True, text=True)

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 import numpy as np, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from music_transformer import data
+from music_transformer import data, processor
 from music_transformer.data import MidiError, Performance, note_dtype, read_midi, write_midi
 from music_transformer.processor import (EOS, MAX_SHIFT, NOTE_OFF, NOTE_ON, PAD, SOS, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE,
     Augment, TokenStore, Windows, decode, encode, epoch_stream, prepare)
@@ -399,12 +399,90 @@ def test_a_half_written_store_is_not_a_store(whole, tmp_path):
         with pytest.raises(ValueError, match='not a token store') as e: TokenStore(d)
         assert one_sentence(e.value)
 
-def test_only_a_store_is_ever_replaced(midi, tmp_path):
+def test_only_a_store_is_ever_replaced(midi, store, tmp_path):
     (tmp_path/'mine').mkdir(); (tmp_path/'mine/diary.txt').write_text('dear')
     (tmp_path/'file').write_text('dear')
-    for o in ('mine','file'):
+    (tmp_path/'my.npz').write_bytes(b'PK dear'); np.savez(tmp_path/'weights.npz', w=np.ones(3)); weights = (tmp_path/'weights.npz').read_bytes()
+    (store/'notes').mkdir(); (store/'notes/diary.txt').write_text('dear')  # beside the store's own files
+    for o in ('mine','file','my.npz','weights.npz','store'):
         with pytest.raises(ValueError, match='choose another'): prepare(midi, tmp_path/o, n_workers=1, progress=False)
-    assert (tmp_path/'mine/diary.txt').read_text()==(tmp_path/'file').read_text()=='dear'
+    assert (tmp_path/'mine/diary.txt').read_text()==(tmp_path/'file').read_text()==(store/'notes/diary.txt').read_text()=='dear'
+    assert (tmp_path/'my.npz').read_bytes()==b'PK dear' and (tmp_path/'weights.npz').read_bytes()==weights and len(TokenStore(store))==30
+
+def test_what_is_put_into_a_store_meanwhile_stays(midi, store, monkeypatch):
+    real = processor._encode_corpus
+    def slowly(*a): (store/'diary.txt').write_text('dear'); return real(*a)
+    monkeypatch.setattr(processor, '_encode_corpus', slowly)
+    with pytest.raises(ValueError, match='diary.txt'): prepare(midi, store, n_workers=1, progress=False)
+    assert (store/'diary.txt').read_text()=='dear' and len(TokenStore(store))==30
+
+def test_where_nothing_can_be_written_is_noticed_before_any_work(midi, public, monkeypatch):
+    (public/'ro').mkdir(mode=0o555)
+    def work():
+        if os.geteuid()==0: os.setuid(65534)                              # root may write anywhere
+        monkeypatch.setattr(processor, 'corpus', lambda o: pytest.fail('began to read'))
+        for o in ('ro/store','ro/store.npz','ro/a/b/store'):
+            with pytest.raises(PermissionError, match='nothing can be written'): prepare(midi, public/o, n_workers=1, progress=False)
+    assert in_child(work)==0
+
+def test_two_preparations_of_one_store(midi, tmp_path, monkeypatch):
+    "The second is refused at once, not after all its work."
+    monkeypatch.setattr(processor, '_encode_corpus', lambda *a: pytest.fail('began to encode'))
+    with data.new_folder(tmp_path/'s'):
+        with pytest.raises(OSError, match='another process'): prepare(midi, tmp_path/'s', n_workers=1, progress=False)
+
+# ---- packed into one file ----
+
+def test_packed_and_unpacked(midi, whole, tmp_path):
+    a = TokenStore(whole); f = a.pack(tmp_path/'a.npz'); b = TokenStore(f)
+    assert np.array_equal(a.tokens, b.tokens) and a.pieces==b.pieces and a.info==b.info and not b.tokens.flags.writeable
+    assert [o.name for o in tmp_path.iterdir()]==['a.npz'] and f.stat().st_size<sum(o.stat().st_size for o in whole.iterdir())
+    prepare(f, tmp_path/'back', progress=False)
+    for o in ('tokens.npy','pieces.csv','store.json'): assert (tmp_path/'back'/o).read_bytes()==(whole/o).read_bytes()
+    prepare(midi, tmp_path/'b.npz', n_workers=1, progress=False); prepare(whole, tmp_path/'a.npz', progress=False)   # a store is replaced
+    assert (tmp_path/'b.npz').read_bytes()==f.read_bytes()
+    with pytest.raises(ValueError, match='end in .npz'): a.pack(tmp_path/'c.zip')
+
+def _entries(f, **kw):
+    with np.load(f) as z: o = dict(z) | kw
+    np.savez_compressed(f, **{k: v for k,v in o.items() if v is not ...})
+
+ends = dict(
+    empty=lambda f: f.write_bytes(b''), text=lambda f: f.write_text('hello'), garbage=lambda f: f.write_bytes(garbage), gone=lambda f: f.unlink(), folder=lambda f: (f.unlink(), f.mkdir()),
+    cut=lambda f: os.truncate(f, f.stat().st_size//2), cut_by_one=lambda f: os.truncate(f, f.stat().st_size-1),
+    flipped=lambda f: f.write_bytes(f.read_bytes()[:900]+bytes([f.read_bytes()[900]^4])+f.read_bytes()[901:]),
+    an_npy=lambda f: f.write_bytes(_npy(np.arange(9))), pickled=lambda f: np.savez(f, tokens=np.array([{}], object), pieces=np.zeros(3, 'u1'), store=np.frombuffer(b'{"vocabulary": "piano-391-1"}', np.uint8)),
+    no_tokens=lambda f: _entries(f, tokens=...), no_table=lambda f: _entries(f, pieces=...), no_facts=lambda f: _entries(f, store=...), foreign=lambda f: np.savez(f, w=np.ones(9)),
+    fewer_tokens=lambda f: _entries(f, tokens=np.load(f)['tokens'][:-1]), floats=lambda f: _entries(f, tokens=np.load(f)['tokens'].astype('f4')),
+    other_vocabulary=lambda f: _entries(f, store=np.frombuffer(np.load(f)['store'].tobytes().replace(b'piano-391', b'piano-392'), np.uint8)))
+
+@pytest.mark.parametrize('how', ends)
+def test_a_damaged_packed_store_is_refused(whole, tmp_path, how):
+    f = TokenStore(whole).pack(tmp_path/'a.npz'); ends[how](f)
+    with pytest.raises(ValueError) as e: TokenStore(f)
+    assert one_sentence(e.value), e.value
+
+def test_nothing_but_torch_numpy_and_accelerate_is_needed(whole, tmp_path):
+    "As on a machine rented for training: a packed store is opened and a window taken, and the model and its training can be imported."
+    TokenStore(whole).pack(tmp_path/'a.npz')
+    code = """if True:
+        import sys
+        absent = 'pooch','pretty_midi','mido','fastcore','symusic','soundfile','matplotlib','ipywidgets','IPython','tensorboard','pandas','scipy'
+        class Only:                                        # not there, as far as anyone can find out
+            def __init__(self, f): self.f = f
+            def find_spec(self, name, *a): return None if name.partition('.')[0] in absent else self.f.find_spec(name, *a)
+            def __getattr__(self, k): return getattr(self.f, k)
+        sys.meta_path[:] = [Only(o) if hasattr(o, 'find_spec') else o for o in sys.meta_path]
+        from importlib.util import find_spec
+        assert not any(find_spec(o) for o in absent)
+        import music_transformer.data, music_transformer.model, music_transformer.training
+        from music_transformer.processor import TokenStore, Windows, Augment, epoch_stream
+        store = TokenStore(sys.argv[1])
+        x,y = Windows(epoch_stream(store, 'train', Augment(semitones=3)), 64)[0]
+        assert x.shape==y.shape==(64,) and not [o for o in absent if o in sys.modules]
+        print(len(store), store.pieces.where(split='train').hours>0)"""
+    r = subprocess.run([sys.executable,'-c',code,tmp_path/'a.npz'], capture_output=True, text=True)
+    assert r.stdout=='30 True\n', r.stderr
 
 # ---- broken files ----
 
@@ -441,6 +519,19 @@ def test_a_file_that_cannot_be_opened_is_listed(mixed, public):
         s = prepare(mixed, public/'s', n_workers=1, progress=False)
         assert len(s)==5 and [o['file'] for o in s.info['skipped']]==['good1.mid']
     assert in_child(work)==0
+
+def test_a_link_to_nothing_is_listed(mixed, tmp_path):
+    (mixed/'lost.mid').symlink_to('nowhere.mid'); (mixed/'round.mid').symlink_to('round.mid'); (mixed/'kept.mid').symlink_to('good1.mid')
+    s = prepare(mixed, tmp_path/'s', n_workers=1, progress=False)
+    assert len(s)==7 and {o['file']: o['reason'] for o in s.info['skipped']}.keys()=={'lost.mid','round.mid'}
+    for o in s.info['skipped']: assert o['file'] in o['reason'] and ('not there' in o['reason'] if o['file']=='lost.mid' else 'cannot be opened' in o['reason'])
+
+def test_a_file_that_cannot_be_opened_is_not_the_validation_split(tmp_path):
+    d = tmp_path/'two'
+    for i in range(2): write_midi(tune(200+i), d/f'{i}.mid')
+    (d/'lost.mid').symlink_to('nowhere.mid')
+    s = prepare(d, tmp_path/'s', n_workers=1, progress=False)
+    assert len(s)==2 and 'validation' in s.pieces['split']
 
 @pytest.mark.parametrize('fault', ['crc','deflate','encrypted'])
 def test_a_broken_file_in_a_zip_is_listed(mixed, tmp_path, fault):
