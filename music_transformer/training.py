@@ -88,7 +88,6 @@ class TrainConfig:
     val_windows:int = 256    # a fixed, evenly spread part of it for these looks; 0 for all of it
     log_every:int = 20       # steps in a row of metrics.csv
     precision:str = 'auto'   # 'no', 'bf16', or 'auto': bf16 where the hardware has it
-    compile:bool = False     # let torch.compile make one program of each block
     seed:int = 0
 
     def __post_init__(self): _check(self)
@@ -311,8 +310,6 @@ class Run:
         if self.spread and (c.optimizer=='muon' or c.ema): raise ValueError('a model spread by FSDP is trained with optimizer adamw or adam, and without ema')
         self.ema = deepcopy(model).to(acc.device).requires_grad_(False).eval() if c.ema else None
         if c.ema: acc.register_for_checkpointing(self.ema)
-        if c.compile:
-            for b in model.blocks: b.compile()
         self.model,*self.opts = acc.prepare(model, *make_optimizers(model, c))
         self.step = self.epoch = self.batch = self.tokens = self.stale = 0       # stale: looks since the best one
         self.minutes = self.smoothed = 0.

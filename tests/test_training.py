@@ -8,7 +8,7 @@ from tqdm import tqdm
 from music_transformer.data import Performance, write_midi
 from music_transformer.model import ModelConfig, MusicTransformer
 from music_transformer.processor import TokenStore, prepare
-from music_transformer.training import TrainConfig, evaluate, fit, lr_factor, read_metrics
+from music_transformer.training import TrainConfig, evaluate, fit, lr_factor, main, read_metrics
 
 cfg = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1)
 settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, val_windows=8, log_every=10, warmup=5, semitones=2, ema=.9)
@@ -221,3 +221,83 @@ def test_the_moving_average_is_one(store, tmp_path):
         torch.testing.assert_close(a, b.detach())
         assert not torch.equal(b, c)
     assert all(torch.equal(a, b) for a,b in zip(model.parameters(), MusicTransformer.from_pretrained(tmp_path/'run/final').parameters()))
+
+def test_the_tune_recipe_stops_early_on_ten_files(tmp_path):
+    rng = random.Random(0)
+    for i in range(10): write_midi(Performance([(j*.2, j*.2+.15, rng.randint(40, 80), 60) for j in range(15)]), tmp_path/f'midi/{i}.mid') # nothing to learn but by heart
+    store = prepare(tmp_path/'midi', tmp_path/'store', n_workers=1, progress=False)
+    assert {o.split for o in store.pieces}=={'train','validation'}
+    c = TrainConfig.tune_recipe(context=32, lr=.01)
+    fit(store, MusicTransformer(cfg), c, tmp_path/'run', progress=False)
+    looks,state = [r for r in read_metrics(tmp_path/'run') if 'val_loss' in r],last(tmp_path/'run')
+    assert looks[0]['step']==0 and state['epoch']==len(looks)-1<c.epochs and state['stale']==c.patience
+    assert min(range(len(looks)), key=lambda i: looks[i]['val_loss'])==len(looks)-1-c.patience
+    best = evaluate(MusicTransformer.from_pretrained(tmp_path/'run/best', verify=True), store, 'validation', context=32)
+    assert abs(best['nats_per_token']-state['best'])<1e-3
+
+absent = '''
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in 'pooch pretty_midi fastcore symusic soundfile matplotlib ipywidgets IPython tensorboard mido scipy'.split(): raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+'''
+
+def command(*words, absent_in=None):
+    import music_transformer
+    path = [str(absent_in)]*bool(absent_in) + [str(Path(music_transformer.__file__).parent.parent)]
+    env = os.environ|dict(PYTHONPATH=os.pathsep.join(path), OMP_NUM_THREADS=str(torch.get_num_threads()))
+    return subprocess.run([sys.executable, '-m', 'music_transformer.training', *map(str, words)], env=env, capture_output=True, text=True, timeout=300)
+
+def test_on_a_machine_with_nothing_but_torch(d, store, tmp_path):
+    (tmp_path/'sitecustomize.py').write_text(absent)
+    sizes = 'd_model=32 n_layers=1 n_heads=2 d_ff=32 context=32 batch_size=4 semitones=2 log_every=1 val_every=3 warmup=2'.split()
+    a = command(d/'store', tmp_path/'run', *sizes, 'max_steps=3', absent_in=tmp_path)
+    assert a.returncode==0, a.stderr
+    assert 'tensorboard is not installed' in a.stdout and not (tmp_path/'run/tensorboard').exists()
+    for word in ('step 1, loss','tokens/s','step 3,','validation loss','min left'): assert word in a.stdout
+    b = command(d/'store', tmp_path/'run', 'resume=true', 'max_steps=6', absent_in=tmp_path)
+    assert b.returncode==0 and 'step 6,' in b.stdout and 'step 3,' not in b.stdout, b.stderr
+    c = TrainConfig(context=32, batch_size=4, semitones=2, log_every=1, val_every=3, warmup=2, max_steps=6)
+    fit(store, ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32), c, tmp_path/'whole', progress=False)
+    assert same(tmp_path/'run', tmp_path/'whole')
+
+def test_the_command_refuses_in_a_sentence(d, tmp_path):
+    r = command(d/'store', tmp_path/'run', 'rate=1')
+    assert r.returncode==2 and r.stderr.startswith('training: rate=1 is not a setting') and len(r.stderr.splitlines())==1
+    assert not (tmp_path/'run').exists()
+
+@pytest.mark.parametrize('words,said', [
+    ('', 'say STORE OUT'), ('STORE', 'say STORE OUT'), ('STORE r lr', 'lr is not a setting'), ('STORE r lr=', 'lr must be a number'), ('STORE r lr=nan', 'lr must be above 0'),
+    ('STORE r epochs=1.5', 'epochs must be a whole number'), ('STORE r state=maybe', 'state must be true or false'), ('STORE r betas=.9', 'betas must be two numbers'),
+    ('STORE r schedule=up', 'schedule must be one of'), ('STORE r d_model=30', 'must divide'), ('STORE r resume=true', 'no run to resume'), ('nowhere r', 'not a token store')])
+def test_words_that_are_no_settings(d, tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.replace('STORE', str(d/'store')).split())==2
+    err = capsys.readouterr().err
+    assert said in err and err.count('\n')==1 and not (tmp_path/'r').exists()
+
+def test_weights_leave_in_shards_under_16_mb(tmp_path):
+    model = MusicTransformer(ModelConfig(d_model=512, n_layers=6, n_heads=8, d_ff=2048, max_distance=2048))
+    assert 18e6<model.n_params<40e6
+    model.save_pretrained(tmp_path/'m')
+    sizes = [o.stat().st_size for o in (tmp_path/'m').iterdir()]
+    assert sum(sizes)>4*model.n_params and max(sizes)<16e6
+    again = MusicTransformer.from_pretrained(tmp_path/'m')
+    assert all(torch.equal(a, b) for a,b in zip(model.parameters(), again.parameters()))
+
+pages = '''
+import resource, torch
+from music_transformer.training import keep_memory
+def faults():
+    a = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5): torch.zeros(2**24).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt-a
+before,kept = faults(),keep_memory(); faults(); print(int(kept), before, faults())
+'''
+
+@pytest.mark.skipif(sys.platform!='linux', reason='glibc')
+def test_memory_is_kept():
+    r = subprocess.run([sys.executable, '-c', pages], capture_output=True, text=True, check=True)
+    kept,before,after = map(int, r.stdout.split())
+    assert not kept or after<before/10
