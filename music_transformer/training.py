@@ -564,7 +564,7 @@ def fit(
             look = run.over or (run.step%c.val_every==0 if c.val_every else run.batch==0)
             if look or run.step%c.log_every==0:
                 row = run.row(look)
-                if look and after_validation: stop = after_validation(run) or stop
+                if look and after_validation: stop = after_validation(run) or stop; run.mark = time.monotonic(),run.tokens # composing is not training
                 bar.total = max(round(run.step/run.done), run.step)              # by the clock, if that will end it
                 bar.set_postfix({k: f'{row[k]:.3f}' for k in ('smoothed','val_loss') if k in row})
                 if progress=='lines' and run.acc.is_main_process: print(_line(row, run.minutes*(1/run.done-1)), flush=True)

@@ -176,6 +176,11 @@ def test_the_clock_ends_the_run_and_its_schedule(store, tmp_path):
     fit(store, cfg, replace(c, max_minutes=.05), tmp_path/'run', resume=True, progress=False)
     assert last(tmp_path/'run')['step']>state['step'] and last(tmp_path/'run')['minutes']<.1
 
+def test_tokens_per_second_are_those_of_training(store, tmp_path):
+    def compose(run): run.mark = run.mark[0]-1e6,run.mark[1]                     # a look that takes a million seconds
+    fit(store, cfg, replace(settings, max_steps=8, log_every=2, val_every=2), tmp_path/'run', after_validation=compose, progress=False)
+    assert min(r['tokens_per_s'] for r in read_metrics(tmp_path/'run'))>1
+
 def test_schedules_begin_small_and_end_small():
     for o in ('cosine','linear','wsd'):
         f = [lr_factor(i, i/1000, o, warmup=100) for i in range(1000)]
