@@ -368,6 +368,9 @@ def _next_batch(self):
     none = (0, 0, 0, -len(rows)%self.acc.num_processes)                          # windows of nothing: no process goes without
     return (F.pad(torch.from_numpy(np.stack(o)), none, value=PAD) for o in zip(*rows))
 
+Run.next_batch = _next_batch
+
+# %% ../nbs/03_training.ipynb #0e3c8e04
 def _train_step(self):
     "One update; its loss in nats per token, accuracy, norm of the gradient and rate are added to `pending`."
     c,acc = self.c,self.acc
@@ -396,7 +399,7 @@ def _train_step(self):
 @torch.no_grad()
 def _average(old, new, keep): torch._foreach_lerp_(old, new, 1-keep)
 
-Run.next_batch,Run.train_step = _next_batch,_train_step
+Run.train_step = _train_step
 
 # %% ../nbs/03_training.ipynb #497e188b
 def _settle(self):
