@@ -3,7 +3,7 @@ import json, math, multiprocessing, os, random, resource, shutil, signal, subpro
 from dataclasses import replace
 from pathlib import Path
 import pytest, torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from music_transformer.data import Performance, write_midi
 from music_transformer.model import ModelConfig, MusicTransformer
@@ -304,3 +304,14 @@ def test_memory_is_kept():
     r = subprocess.run([sys.executable, '-c', pages], capture_output=True, text=True, check=True)
     kept,before,after = map(int, r.stdout.split())
     assert not kept or after<before/10
+
+@pytest.mark.parametrize('name,change,said', [
+    ('norm.weight', lambda o: None, 'lacks the tensor norm.weight'), ('norm.more', lambda o: torch.ones(1), 'strange tensor, norm.more'),
+    ('norm.weight', lambda o: o[1:], r'norm.weight has shape \(31,\), not \(32,\)'), ('norm.weight', lambda o: 2*o, 'is not the model that was saved')])
+def test_loading_is_strict_and_verifies(tmp_path, name, change, said):
+    MusicTransformer(cfg).save_pretrained(tmp_path)
+    MusicTransformer.from_pretrained(tmp_path, verify=True)
+    o = load_file(tmp_path/'model.safetensors')
+    o[name] = change(o.get(name))
+    save_file({k: v.contiguous() for k,v in o.items() if v is not None}, tmp_path/'model.safetensors')
+    with pytest.raises(ValueError, match=said): MusicTransformer.from_pretrained(tmp_path, verify=True)
