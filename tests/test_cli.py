@@ -55,9 +55,11 @@ def test_train_goes_on(corpus):
 
 def test_a_look_is_heard_and_seen_in_tensorboard(corpus):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    board = EventAccumulator(str(corpus/'run/tensorboard')); board.Reload()
+    board,looks,smoothed = (EventAccumulator(str(corpus/'run/tensorboard'/o)) for o in ('train','validation','smoothed'))
+    for o in (board, looks, smoothed): o.Reload()
     tags = board.Tags()
-    assert {'loss','smoothed','accuracy','lr','grad_norm','tokens_per_s','memory_gb','val_loss','val_accuracy'}<=set(tags['scalars'])
+    assert set(tags['scalars'])=={'learning/loss','learning/accuracy','run/lr','run/grad_norm','run/tokens_per_s','run/memory_gb'}
+    assert set(looks.Tags()['scalars'])=={'learning/loss','learning/accuracy'} and set(smoothed.Tags()['scalars'])=={'learning/loss'} # on the same charts
     assert {'sample, piano roll','sample, attention of the last layer','events'}<=set(tags['images'])
     sound = board.Audio('sample')[-1]
     x,rate = soundfile.read(io.BytesIO(sound.encoded_audio_string))

@@ -3,12 +3,12 @@ import json, math, multiprocessing, os, random, resource, shutil, signal, subpro
 from dataclasses import replace
 from pathlib import Path
 import pytest, torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from music_transformer.data import Performance, write_midi
 from music_transformer.model import ModelConfig, MusicTransformer
 from music_transformer.processor import TokenStore, prepare
-from music_transformer.training import TrainConfig, evaluate, fit, lr_factor, read_metrics
+from music_transformer.training import TrainConfig, evaluate, fit, lr_factor, main, read_metrics
 
 cfg = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1)
 settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, val_windows=8, log_every=10, warmup=5, semitones=2, ema=.9)
@@ -176,6 +176,11 @@ def test_the_clock_ends_the_run_and_its_schedule(store, tmp_path):
     fit(store, cfg, replace(c, max_minutes=.05), tmp_path/'run', resume=True, progress=False)
     assert last(tmp_path/'run')['step']>state['step'] and last(tmp_path/'run')['minutes']<.1
 
+def test_tokens_per_second_are_those_of_training(store, tmp_path):
+    def compose(run): run.mark = run.mark[0]-1e6,run.mark[1]                     # a look that takes a million seconds
+    fit(store, cfg, replace(settings, max_steps=8, log_every=2, val_every=2), tmp_path/'run', after_validation=compose, progress=False)
+    assert min(r['tokens_per_s'] for r in read_metrics(tmp_path/'run'))>1
+
 def test_schedules_begin_small_and_end_small():
     for o in ('cosine','linear','wsd'):
         f = [lr_factor(i, i/1000, o, warmup=100) for i in range(1000)]
@@ -221,3 +226,92 @@ def test_the_moving_average_is_one(store, tmp_path):
         torch.testing.assert_close(a, b.detach())
         assert not torch.equal(b, c)
     assert all(torch.equal(a, b) for a,b in zip(model.parameters(), MusicTransformer.from_pretrained(tmp_path/'run/final').parameters()))
+
+def test_the_tune_recipe_stops_early_on_ten_files(tmp_path):
+    rng = random.Random(0)
+    for i in range(10): write_midi(Performance([(j*.2, j*.2+.15, rng.randint(40, 80), 60) for j in range(30)]), tmp_path/f'midi/{i}.mid') # nothing to learn but by heart
+    store = prepare(tmp_path/'midi', tmp_path/'store', n_workers=1, progress=False)
+    assert {o.split for o in store.pieces}>={'train','validation'}
+    c = TrainConfig.tune_recipe(context=32, lr=.02)
+    fit(store, MusicTransformer(cfg), c, tmp_path/'run', progress=False)
+    looks,state = [r for r in read_metrics(tmp_path/'run') if 'val_loss' in r],last(tmp_path/'run')
+    assert looks[0]['step']==0 and state['epoch']==len(looks)-1<c.epochs and state['stale']==c.patience
+    assert min(range(len(looks)), key=lambda i: looks[i]['val_loss'])==len(looks)-1-c.patience
+    best = evaluate(MusicTransformer.from_pretrained(tmp_path/'run/best', verify=True), store, 'validation', context=32)
+    assert abs(best['nats_per_token']-state['best'])<1e-3
+
+absent = '''
+import importlib.machinery as m
+real,absent = m.PathFinder.find_spec,'pooch pretty_midi fastcore symusic soundfile matplotlib ipywidgets IPython tensorboard mido scipy'.split()
+m.PathFinder.find_spec = staticmethod(lambda name, path=None, target=None: None if name.partition('.')[0] in absent else real(name, path, target))
+'''
+
+def command(*words, absent_in=None):
+    import music_transformer
+    path = [str(absent_in)]*bool(absent_in) + [str(Path(music_transformer.__file__).parent.parent)]
+    env = os.environ|dict(PYTHONPATH=os.pathsep.join(path), OMP_NUM_THREADS=str(torch.get_num_threads()))
+    return subprocess.run([sys.executable, '-m', 'music_transformer.training', *map(str, words)], env=env, capture_output=True, text=True, timeout=300)
+
+def test_on_a_machine_with_nothing_but_torch(d, store, tmp_path):
+    (tmp_path/'sitecustomize.py').write_text(absent)
+    sizes = 'd_model=32 n_layers=1 n_heads=2 d_ff=32 context=32 batch_size=4 semitones=2 log_every=1 val_every=3 warmup=2 schedule=constant'.split()
+    a = command(d/'store', tmp_path/'run', *sizes, 'max_steps=3', absent_in=tmp_path)
+    assert a.returncode==0, a.stderr
+    assert 'tensorboard is not installed' in a.stdout and not (tmp_path/'run/tensorboard').exists()
+    for word in ('step 1, loss','tokens/s','step 3,','validation loss','min left'): assert word in a.stdout
+    b = command(d/'store', tmp_path/'run', 'resume=true', 'max_steps=6', absent_in=tmp_path)
+    assert b.returncode==0 and 'step 6,' in b.stdout and 'step 3,' not in b.stdout, b.stderr
+    c = TrainConfig(context=32, batch_size=4, semitones=2, log_every=1, val_every=3, warmup=2, schedule='constant', max_steps=6)
+    fit(store, ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32), c, tmp_path/'whole', progress=False)
+    assert same(tmp_path/'run', tmp_path/'whole')
+
+def test_the_command_refuses_in_a_sentence(d, tmp_path):
+    r = command(d/'store', tmp_path/'run', 'rate=1')
+    assert r.returncode==2 and r.stderr.startswith('training: rate=1 is not a setting') and len(r.stderr.splitlines())==1
+    assert not (tmp_path/'run').exists()
+
+@pytest.mark.parametrize('words,said', [
+    ('', 'say STORE OUT'), ('STORE', 'say STORE OUT'), ('STORE r lr', 'lr is not a setting'), ('STORE r lr=', 'lr must be a number'), ('STORE r lr=nan', 'lr must be above 0'),
+    ('STORE r epochs=1.5', 'epochs must be a whole number'), ('STORE r state=maybe', 'state must be true or false'), ('STORE r betas=.9', 'betas must be two numbers'),
+    ('STORE r schedule=up', 'schedule must be one of'), ('STORE r d_model=30', 'must divide'), ('STORE r resume=true', 'no run to resume'), ('nowhere r', 'not a token store')])
+def test_words_that_are_no_settings(d, tmp_path, monkeypatch, capsys, words, said):
+    monkeypatch.chdir(tmp_path)
+    assert main(words.replace('STORE', str(d/'store')).split())==2
+    err = capsys.readouterr().err
+    assert said in err and err.count('\n')==1 and not (tmp_path/'r').exists()
+
+def test_weights_leave_in_shards_under_16_mb(tmp_path):
+    model = MusicTransformer(ModelConfig(d_model=512, n_layers=6, n_heads=8, d_ff=2048, max_distance=2048))
+    assert 18e6<model.n_params<40e6
+    model.save_pretrained(tmp_path/'m')
+    sizes = [o.stat().st_size for o in (tmp_path/'m').iterdir()]
+    assert sum(sizes)>4*model.n_params and max(sizes)<16e6
+    again = MusicTransformer.from_pretrained(tmp_path/'m')
+    assert all(torch.equal(a, b) for a,b in zip(model.parameters(), again.parameters()))
+
+pages = '''
+import resource, torch
+from music_transformer.training import keep_memory
+def faults():
+    a = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5): torch.zeros(2**24).add_(1)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt-a
+before,kept = faults(),keep_memory(); faults(); print(int(kept), before, faults())
+'''
+
+@pytest.mark.skipif(sys.platform!='linux', reason='glibc')
+def test_memory_is_kept():
+    r = subprocess.run([sys.executable, '-c', pages], capture_output=True, text=True, check=True)
+    kept,before,after = map(int, r.stdout.split())
+    assert not kept or after<before/10
+
+@pytest.mark.parametrize('name,change,said', [
+    ('norm.weight', lambda o: None, 'lacks the tensor norm.weight'), ('norm.more', lambda o: torch.ones(1), 'strange tensor, norm.more'),
+    ('norm.weight', lambda o: o[1:], r'norm.weight has shape \(31,\), not \(32,\)'), ('norm.weight', lambda o: 2*o, 'is not the model that was saved')])
+def test_loading_is_strict_and_verifies(tmp_path, name, change, said):
+    MusicTransformer(cfg).save_pretrained(tmp_path)
+    MusicTransformer.from_pretrained(tmp_path, verify=True)
+    o = load_file(tmp_path/'model.safetensors')
+    o[name] = change(o.get(name))
+    save_file({k: v.contiguous() for k,v in o.items() if v is not None}, tmp_path/'model.safetensors')
+    with pytest.raises(ValueError, match=said): MusicTransformer.from_pretrained(tmp_path, verify=True)
