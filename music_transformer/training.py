@@ -14,6 +14,7 @@ import csv, ctypes, json, math, os, platform, psutil, signal, sys, time
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, asdict, fields, replace
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
@@ -24,7 +25,7 @@ from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from .data import new_folder, restore_folder, write_file
-from .processor import TokenStore, Windows, Augment, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
+from .processor import TokenStore, Windows, Augment, legal, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
 from .model import MusicTransformer, ModelConfig
 
 # %% ../nbs/03_training.ipynb #f408cbe8
@@ -171,20 +172,19 @@ KINDS = dict(on=(NOTE_ON,NOTE_OFF), off=(NOTE_OFF,TIME_SHIFT), shift=(TIME_SHIFT
 
 def score_windows(
     model:MusicTransformer,
-    batch:list, # of windows (x, y, piece, first, past): ids (n,), the ids that follow them (n,), any name, the first scored place, ids before x
-)->list:        # of (piece, the scored y, nats, hits)
+    batch:list, # of windows (x, y, piece, first, past, ok): ids (n,), the ids that follow them (n,), any name, the first scored place, ids before x, what may follow each (n, V) or `None`
+)->list:        # of (piece, the scored y, nats, hits, nats if only what may follow is possible)
     "How well a model foresees the later part of each window."
     device,T = next(model.parameters()).device,max(len(x) for x,*_ in batch)
-    x,y,past = (torch.full((len(batch), n), PAD) for n in (T, T, max(len(ps) for *_,ps in batch)))
-    for i,(xs,ys,_,_,ps) in enumerate(batch):
+    x,y,past = (torch.full((len(batch), n), PAD) for n in (T, T, max(len(ps) for *_,ps,_ in batch)))
+    for i,(xs,ys,_,_,ps,_) in enumerate(batch):
         x[i,:len(xs)],y[i,:len(ys)] = torch.from_numpy(xs),torch.from_numpy(ys)
         past[i,past.shape[1]-len(ps):] = torch.from_numpy(ps)
-    logp = model(x.to(device), past=past.to(device)).float().log_softmax(-1)
-    nats = -logp.gather(-1, y.to(device)[...,None])[...,0].cpu().numpy()
-    hits = (logp.argmax(-1).cpu()==y).numpy()
-    return [(piece, ys[a:], nats[i,a:len(ys)], hits[i,a:len(ys)]) for i,(xs,ys,piece,a,_) in enumerate(batch)]
-
-def _score_batch(model, batch, device): return score_windows(model, batch)      # its old name
+    logp = model(x.to(device), past=past.to(device)).float().log_softmax(-1).cpu()
+    nats,hits = -logp.gather(-1, y[...,None])[...,0],logp.argmax(-1)==y
+    ruled = [nats[i,:len(ys)] if ok is None else nats[i,:len(ys)] + logp[i,:len(ys)].masked_fill(torch.from_numpy(~ok), -torch.inf).logsumexp(-1)
+             for i,(_,ys,_,_,_,ok) in enumerate(batch)]
+    return [(piece, ys[a:], *(o[a:len(ys)].numpy() for o in (nats[i], hits[i], ruled[i]))) for i,(_,ys,piece,a,*_) in enumerate(batch)]
 
 # %% ../nbs/03_training.ipynb #28710af6
 @torch.no_grad()
@@ -195,24 +195,24 @@ def score(
     keep:int=0,    # score only so many windows, evenly spread; 0 for all
     part:tuple=(0,1), # of these, the share of one process: which, of how many
     progress:bool=False,
-)->np.ndarray:     # (pieces, kinds, 3): targets, nats, hits
+    rules:bool=False, # reckon also with the grammar: what may not follow is impossible
+)->np.ndarray:     # (pieces, kinds, 4): targets, nats, hits, nats by the rules
     "Score pieces by the protocol, and sum up by piece and kind of event."
     if context<1 or batch_size<1: raise ValueError(f'context and batch_size must be at least 1, not {context} and {batch_size}')
     was = model.training; model.eval()
     todo = [(i,w) for i,ids in enumerate(pieces) for w in eval_windows(len(ids)-1, context)]
     if keep and keep<len(todo): todo = [todo[i] for i in np.linspace(0, len(todo)-1, keep).astype(int)]
-    todo.sort(key=lambda o: o[1][0]-o[1][2])                                   # equal lengths together, so that little is padded
     todo = todo[part[0]::part[1]]
-    sums = np.zeros((len(pieces), len(KINDS), 3))
+    sums,may = np.zeros((len(pieces), len(KINDS), 4)),lru_cache(2)(lambda i: legal(pieces[i]))
     for j in tqdm(range(0, len(todo), batch_size), unit='batch', disable=not progress or 'IN_TEST' in os.environ):
         batch = []
         for i,(b,a,e) in todo[j:j+batch_size]:
             ids = np.asarray(pieces[i][max(b-PAST,0):e+1], np.int64); past = min(b, PAST)
-            batch.append((ids[past:-1], ids[past+1:], i, a-b, ids[:past]))
-        for i,y,nats,hits in score_windows(model, batch):
+            batch.append((ids[past:-1], ids[past+1:], i, a-b, ids[:past], may(i)[b:e] if rules else None))
+        for i,y,nats,hits,ruled in score_windows(model, batch):
             for k,(lo,hi) in enumerate(KINDS.values()):
                 m = (y>=lo) & (y<hi)
-                sums[i,k] += m.sum(), nats[m].sum(), hits[m].sum()
+                sums[i,k] += m.sum(), nats[m].sum(), hits[m].sum(), ruled[m].sum()
     model.train(was)
     return sums
 
@@ -228,13 +228,13 @@ def evaluate(
     "Evaluate on a whole split. `ValueError` if the store has none of it."
     store.split(split)                                                          # says so if there is none
     rows = [(i,o) for i,o in enumerate(store.pieces) if o.split==split]
-    sums = score(model, [store[i] for i,_ in rows], context, batch_size, progress=progress)
+    sums = score(model, [store[i] for i,_ in rows], context, batch_size, progress=progress, rules=True)
     seconds = np.array([o.seconds for _,o in rows])
     again = np.random.default_rng(0).multinomial(len(rows), np.full(len(rows), 1/len(rows)), 2000) # how often each piece is drawn
     def ratio(name, a, b): # a sum over a sum, and its 95 % interval
         draws = again@a/np.maximum(again@b, 1e-9)
         return {name: a.sum()/max(b.sum(), 1e-9), f'{name}_95': list(np.quantile(draws, [.025, .975]))}
-    def facts(s): return dict(tokens=int(s[:,0].sum())) | ratio('nats_per_token', s[:,1], s[:,0]) | ratio('accuracy', s[:,2], s[:,0])
+    def facts(s): return dict(tokens=int(s[:,0].sum())) | ratio('nats_per_token', s[:,1], s[:,0]) | ratio('accuracy', s[:,2], s[:,0]) | ratio('nats_by_the_rules', s[:,3], s[:,0])
     per_piece = sums.sum(1)
     out = dict(split=split, pieces=len(rows), context=context) | facts(per_piece)
     out |= ratio('nats_per_note', per_piece[:,1], sums[:,0,0]) | ratio('nats_per_second', per_piece[:,1], seconds) # every note has one note_on
@@ -478,7 +478,7 @@ def _validate(self)->dict:
     net = self.ema or (self.model if self.spread else self.plain)
     with acc.autocast(): sums = score(net, pieces, c.context, c.batch_size, c.val_windows, (0,1) if self.spread else (acc.process_index,acc.num_processes))
     sums = torch.tensor(sums.sum((0,1)), device=acc.device)
-    n,nats,hits = (sums if self.spread else acc.reduce(sums)).tolist()
+    n,nats,hits,_ = (sums if self.spread else acc.reduce(sums)).tolist()
     self.stale += 1
     if nats/n<self.best: self.best,self.stale = nats/n,0; self.save_model('best')
     return dict(val_loss=nats/n, val_accuracy=hits/n, val_part='whole' if not 0<c.val_windows<windows else f'{c.val_windows} of {windows} windows')
