@@ -50,7 +50,8 @@ def test_an_entry_is_readable(site):
 
 def test_the_report_folds_its_code(site):
     text = (site/'report.html').read_text()
-    assert text.count('<details class="hide')==text.count('cell_input') > 10
+    assert text.count('<details class="admonition hide')==text.count('cell_input')>10
+    assert '<p>|' not in text and '<th class="head"><p>event' in text          # a table that a cell returns is a table
 
 def test_formulas_need_no_network(site):
     text = (site/'model.html').read_text()
