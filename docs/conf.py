@@ -10,7 +10,7 @@ sys.path.insert(0, str(root))
 facts = ConfigParser(delimiters='=', interpolation=None); facts.read(root/'settings.ini', encoding='utf-8'); facts = facts['DEFAULT']
 
 project,release,author = facts['lib_name'],facts['version'],facts['author']
-html_title,copyright = project,facts['license']
+html_title,copyright = project,f'{author}, {facts["license"]}'
 extensions = ['myst_nb', 'sphinx.ext.viewcode']
 exclude_patterns = ['examples']
 suppress_warnings = ['myst.header', 'misc.highlighting_failure']
@@ -25,6 +25,7 @@ add_module_names = False
 nb_execution_mode = 'off'
 nb_ipywidgets_js = {}                                        # it would come from a network; widgets show their picture instead
 nb_code_prompt_show,nb_code_prompt_hide = 'The code','The code'
+nb_render_markdown_format = 'myst'                            # with tables
 nb_mime_priority_overrides = [('html', 'application/vnd.jupyter.widget-view+json', None)]
 myst_enable_extensions = ['dollarmath', 'amsmath']
 myst_heading_anchors = 3

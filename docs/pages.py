@@ -112,14 +112,19 @@ def stage(src, dst, title=None, then=None):
 
 def toctree(caption, names): return mk_cell('\n'.join(['```{toctree}', ':hidden:', f':caption: {caption}', '', *names, '```']), 'markdown')
 
+def fold(cells):
+    "A report is read for its pictures and players: its code folds."
+    for c in cells:
+        if c.cell_type=='code': c.metadata.tags = ['hide-input']
+
 def listen(cells):
-    "On the home page a player takes the place of the picture."
+    "On the home page a player takes the place of the picture, and moves up to where a phone shows it at once."
     from music_transformer.data import read_midi
     from music_transformer.playback import player
-    before,after = re.split(r'^!\[.*?\]\(examples/piece-1\.png\)$', cells[0].source, flags=re.M)
+    head,about,caption = re.fullmatch(r'(# .*?^> .*?\n\n)(.*)^!\[.*?\]\(examples/piece-1\.png\)\n+(.*)', cells[0].source, flags=re.M|re.S).groups()
     piece = root/'examples/piece-1.mid'
     sound = dict(output_type='display_data', metadata={}, data={'text/html': player(read_midi(piece), sound=piece.with_suffix('.mp3'))})
-    cells[:1] = [mk_cell(before, 'markdown'), mk_cell('listen', outputs=[sound], metadata=dict(tags=['remove-input'])), mk_cell(after, 'markdown')]
+    cells[:1] = [mk_cell(head, 'markdown'), mk_cell('listen', outputs=[sound], metadata=dict(tags=['remove-input'])), mk_cell(f'{caption}\n\n{about}', 'markdown')]
 
 def main(out):
     out = Path(out)
@@ -130,7 +135,7 @@ def main(out):
     lessons = [(p, *re.fullmatch(r'(\d+[a-z]?)_(\w+)', p.stem).groups()) for p in sorted((root/'nbs').glob('[0-9]*.ipynb'))]
     shown = sorted((root/'examples').glob('*.ipynb'))
     for p,number,name in lessons: stage(p, out/f'{name}.ipynb', f'{number} {name}')
-    for p in shown: stage(p, out/p.name)
+    for p in shown: stage(p, out/p.name, then=fold if p.stem=='report' else None)
     trees = [toctree('Lessons', [o[2] for o in lessons]), toctree('See and hear', [p.stem for p in shown]+['model-card'])]
     stage(root/'nbs/index.ipynb', out/'index.ipynb', then=lambda cells: (listen(cells), cells.extend(trees)))
 

@@ -14,14 +14,14 @@ from pathlib import Path
 import numpy as np
 from fastcore.basics import patch
 from .data import Performance, read_midi, write_file, write_midi
-from .sound import _encode, _formats, find_soundfont, get_soundfont, render, write_audio
+from .sound import find_soundfont, get_soundfont, mp3, render, write_audio
 
 # %% ../nbs/05_playback.ipynb #dafecdcc
 _all_ = ['find_soundfont', 'get_soundfont', 'render', 'write_audio']
 
 # %% ../nbs/05_playback.ipynb #b7185dbd
-_composed = ['#6f83e6','#7d78e8','#9a6ee6','#ba63d8','#d958ba','#ea5590','#f2625f','#f47b2a'] # soft to loud
-_primer = ['#7fb5b0','#6fb3ad','#5db0a9','#4aada4','#35a89e','#1fa297','#0e9b90','#059288']
+_composed = ['#1e59cd','#6b52d4','#9d4ec8','#c64cac','#e65086','#f96056','#fb7e11','#e8a106'] # soft to loud, each lighter than the last
+_primer = ['#0c7554','#0c815e','#228d68','#329873','#3fa47e','#4daf89','#59bb94','#66c7a0']
 
 def _shade(velocity): return np.clip((np.asarray(velocity).astype(int)-20)//12, 0, 7) # pianists seldom leave 20-115
 
@@ -30,21 +30,31 @@ def _parts(p):
     given = p.notes['start']<(p.info.get('new_from') or 0)
     return [(replace(p, notes=p.notes[m]),colours) for m,colours in ((given,_primer),(~given,_composed))]
 
+def _scale(fig, ax, colours, label):
+    "The colours beside a roll, and the velocities they stand for."
+    from matplotlib import cm, colors
+    bar = cm.ScalarMappable(colors.BoundaryNorm([20+12*i for i in range(9)], 8), colors.ListedColormap(colours))
+    bar = fig.colorbar(bar, ax=ax, label=label, aspect=30, fraction=.5/fig.get_figwidth(), pad=.15/fig.get_figwidth(), ticks=[32,56,80,104])
+    bar.outline.set_visible(False)
+
+# %% ../nbs/05_playback.ipynb #db66a78a
 def write_roll(
     p:Performance,
     path, # .png; .svg and .pdf too
 )->Path:
     "The piano roll as a picture."
-    from matplotlib.colors import ListedColormap
     from matplotlib.figure import Figure
     fig = Figure(figsize=(min(max(p.seconds*1600/60, 800), 12000)/100,5), dpi=100, layout='constrained')
     ax = fig.subplots()
-    p.plot(ax); xlim,ylim = ax.get_xlim(),ax.get_ylim()
+    p.plot(ax)                                                      # for its axes; the bars are drawn in our colours
     for o in list(ax.patches): o.remove()
-    for part,colours in _parts(p): part.plot(ax, cmap=ListedColormap([colours[i] for i in _shade(np.arange(128))]))
-    ticks = [k for k in range(0,128,12) if ylim[0]<=k<=ylim[1]]
-    ax.set_yticks(ticks, [f'C{k//12-1}' for k in ticks])
-    ax.set(xlim=xlim, ylim=ylim, title=p.title)
+    a,b = (float(p.notes['start'].min()),p.seconds) if len(p) else (0.,1.)
+    for name,(part,colours) in zip(('velocity (primer)','velocity'), _parts(p)):
+        n = part.notes
+        if not len(n): continue
+        ax.barh(n['pitch'], np.maximum(n['end']-n['start'], .08), left=n['start'], height=.8, color=np.array(colours)[_shade(n['velocity'])])
+        _scale(fig, ax, colours, name)
+    ax.set(xlim=(a,max(b, a+1)), title=p.title if len(p) else f'{p.title} (no notes)'.strip())
     ax.grid(alpha=.25); ax.set_axisbelow(True); ax.spines[:].set_visible(False)
     if p.info.get('new_from'): ax.axvline(p.info['new_from'], color='#888', lw=1, ls='--')
     buf = io.BytesIO(); fig.savefig(buf, format=Path(path).suffix[1:].lower() or 'png')
@@ -61,14 +71,14 @@ def _roll(p, seconds):
     svg = [f'<path d="{lines}" stroke="currentColor" stroke-opacity=".16" stroke-width="1" vector-effect="non-scaling-stroke"/>']
     for part,colours in _parts(p):
         n = part.notes
-        a = x(n['start']); w = np.maximum(x(n['end'])-a-4, 9); y = hi-n['pitch'].astype(int); shade = _shade(n['velocity'])
+        a = x(n['start']); w = np.maximum(x(n['end'])-a-4, 15); y = hi-n['pitch'].astype(int); shade = _shade(n['velocity'])
         for i in np.unique(shade):
             d = ''.join(f'M{a} {y}h{w}' for a,y,w in zip(a[shade==i], y[shade==i], w[shade==i]))
             svg.append(f'<path d="{d}" stroke="{colours[i]}" stroke-width=".86"/>')
     labels = [(f'C{k//12-1}', f'right:100%;margin-right:5px;top:{100*(hi-k+1)/(hi-lo+1):.1f}%;transform:translateY(-50%)') for k in range(0,128,12) if lo<k<hi]
     step = next(o for o in (1,2,5,10,15,30,60,120,300,600) if seconds/o<=7 or o==600)
     labels += [(_clock(t), f'left:{100*t/seconds:.2f}%;top:100%;margin-top:3px;transform:translateX(-50%)') for t in range(step, int(seconds*.97)+1, step)]
-    ticks = ''.join(f'<span style="position:absolute;font-size:11px;line-height:1;opacity:.7;{style}" aria-hidden="true">{text}</span>' for text,style in labels)
+    ticks = ''.join(f'<span style="position:absolute;font-size:11px;line-height:1;white-space:nowrap;opacity:.7;{style}" aria-hidden="true">{text}</span>' for text,style in labels)
     return (f'<svg viewBox="0 -.5 6000 {hi-lo+1}" preserveAspectRatio="none" fill="none" '
             f'style="display:block;width:100%;height:100%;max-width:none" role="img" aria-label="Piano roll, {len(p)} notes">{"".join(svg)}</svg>{ticks}')
 
@@ -102,12 +112,9 @@ _css = """
 """
 
 # %% ../nbs/05_playback.ipynb #e6197455
-_js = r"""
-for (const root of document.querySelectorAll('.mt-player')) {
-  const $ = s => root.querySelector(s), audio = $('audio')
-  if (!audio || root.mtAwake) continue
-  root.mtAwake = true
-  const roll = $('.mt-roll'), button = $('.mt-play'), total = +root.dataset.seconds
+_js_sound = r"""
+const follow = (audio, $, total) => {
+  const roll = $('.mt-roll'), button = $('.mt-play')
   const clock = t => Math.floor(t/60) + ':' + String(Math.floor(t%60)).padStart(2, '0')
   const shapes = {play: 'M7 4l14 8-14 8z', pause: 'M6 4h4v16H6zM14 4h4v16h-4z'}
   let shown = -1
@@ -122,9 +129,6 @@ for (const root of document.querySelectorAll('.mt-player')) {
     }
   }
   const run = () => { draw(); if (!audio.paused) requestAnimationFrame(run) }
-  const seek = t => { audio.currentTime = Math.max(0, Math.min(t, total)); draw() }
-  const plainly = () => { audio.hidden = false; audio.controls = true; $('.mt-mute').hidden = false }
-  const toggle = () => { if (audio.paused) audio.play().catch(plainly); else audio.pause() }
   const label = () => {
     const what = audio.paused ? 'play' : 'pause'
     button.setAttribute('aria-label', what[0].toUpperCase() + what.slice(1))
@@ -136,8 +140,23 @@ for (const root of document.querySelectorAll('.mt-player')) {
   })
   for (const e of ['pause', 'ended']) audio.addEventListener(e, () => { label(); draw() })
   audio.addEventListener('seeked', draw)
+  label(); draw()
+  return draw
+}
+"""
+
+# %% ../nbs/05_playback.ipynb #98943376
+_js_hands = r"""
+for (const root of document.querySelectorAll('.mt-player')) {
+  const $ = s => root.querySelector(s), audio = $('audio')
+  if (!audio || root.mtAwake) continue
+  root.mtAwake = true
+  const roll = $('.mt-roll'), total = +root.dataset.seconds, draw = follow(audio, $, total)
+  const seek = t => { audio.currentTime = Math.max(0, Math.min(t, total)); draw() }
+  const plainly = () => { audio.hidden = false; audio.controls = true; $('.mt-mute').hidden = false }
+  const toggle = () => { if (audio.paused) audio.play().catch(plainly); else audio.pause() }
   audio.addEventListener('error', plainly)
-  button.addEventListener('click', toggle)
+  $('.mt-play').addEventListener('click', toggle)
   const at = e => { const b = roll.firstElementChild.getBoundingClientRect(); seek((e.clientX - b.left)/b.width*total) }
   roll.addEventListener('pointerdown', e => {
     if (e.button) return
@@ -160,7 +179,6 @@ for (const root of document.querySelectorAll('.mt-player')) {
   for (const o of root.querySelectorAll('[data-live]')) o.hidden = false
   roll.classList.add('mt-live')
   for (const [k, v] of Object.entries({role: 'slider', tabindex: 0, 'aria-label': 'Position', 'aria-valuemin': 0, 'aria-valuemax': Math.floor(total)})) roll.setAttribute(k, v)
-  label(); draw()
 }
 """
 
@@ -168,57 +186,57 @@ for (const root of document.querySelectorAll('.mt-player')) {
 _full,_longest = 180,600   # seconds: in good sound, and at all
 
 def _mp3(p, soundfont):
-    "What of it is heard on a page, the sound, its length in seconds, and what was done to keep it light."
-    buf,whole,piano = io.BytesIO(),p.seconds,f'Piano: {find_soundfont(soundfont).stem}.'
+    "What of it is heard on a page, the sound, and what was done to keep it light."
+    whole,note = p.seconds,f'Piano: {find_soundfont(soundfont).stem}.'
+    if whole<=_full: return p, mp3(p, soundfont), note
     if whole>_longest: p = p[:_longest]
-    if whole<=_full:
-        x = render(p, soundfont)
-        _encode(buf, [x], 44100, **_formats['.mp3'])
-        return p, buf.getvalue(), len(x)/44100, piano
-    x = render(p, soundfont, 24000).mean(1)
-    _encode(buf, [x], 24000, 1, format='MP3', bitrate_mode='AVERAGE', compression_level=.8)
-    return p, buf.getvalue(), len(x)/24000, f'{piano} Mono at 40 kbit/s, to keep this page light.' + (
+    return p, mp3(p, soundfont, light=True), f'{note} Mono at 40 kbit/s, to keep this page light.' + (
         f' The first {_clock(_longest)} of {_clock(whole)}; write_audio gives the whole.' if whole>_longest else '')
 
 # %% ../nbs/05_playback.ipynb #dfef30bc
-def _length(path):
-    "Seconds of an audio file."
-    import soundfile
-    return soundfile.info(path).duration
+def _frame(p, shown, seconds, height, live='', key=''):
+    "The beginning of a player: its title, what the colours mean, and the roll of what is `shown`."
+    title = html.escape(p.title or 'Untitled', quote=True)
+    return (f'<div class="mt-player" role="group" aria-label="{title}" data-lm-suppress-shortcuts="true" data-seconds="{seconds:.3f}"><style>{_css}</style>'
+        f'<div class="mt-head"><span class="mt-title">{html.escape(p.title)}</span>{key}</div><div class="mt-roll" style="position:relative;height:{height}px">'
+        f'<div style="position:absolute;left:30px;right:10px;top:0;bottom:18px">{_roll(shown, seconds)}{live}</div></div>')
 
+def _silent(p, why):
+    "A player without sound that says why."
+    return _frame(p, p, max(p.seconds, 1), 190 if len(p) else 80) + f'<div class="mt-note">{html.escape(str(why))}</div></div>'
+
+def _legend(p):
+    "What the colours mean."
+    ramp = lambda colours: f'soft<i class="mt-ramp" style="background:linear-gradient(90deg,{",".join(colours)})"></i>loud'
+    names = ['primer: ','composed: '] if p.info.get('new_from') else ['','']
+    return ' '.join(f'<span class="mt-key">{name}{ramp(c)}</span>' for name,(part,c) in zip(names, _parts(p)) if len(part))
+
+# %% ../nbs/05_playback.ipynb #3c40c39a
 def player(
     p:Performance,
     soundfont=None, # a path; else see `find_soundfont`
     sound=None,     # an MP3 of it, if there is one: it is not rendered again
 )->str: # HTML
     "A performance to hear and watch: one piece of HTML that needs nothing else."
-    title,field = html.escape(p.title or 'Untitled', quote=True),'<div style="position:absolute;left:30px;right:10px;top:0;bottom:18px">'
-    start = f'<div class="mt-player" role="group" aria-label="{title}" data-lm-suppress-shortcuts="true" '
-    head = f'<style>{_css}</style><div class="mt-head"><span class="mt-title">{html.escape(p.title)}</span>'
-    roll = '<div class="mt-roll" style="position:relative;height:{}px">' + field
-    if not len(p): return (f'{start}>{head}</div>{roll.format(80)}{_roll(p, 1)}</div></div>'
-                           '<div class="mt-note">Silence: this performance has no notes.</div></div>')
-    heard,sound,seconds,note = _mp3(p, soundfont) if sound is None else (p, Path(sound).read_bytes(), _length(sound), '')
+    if not len(p): return _silent(p, 'Silence: this performance has no notes.')
+    import soundfile
+    heard,sound,note = _mp3(p, soundfont) if sound is None else (p, Path(sound).read_bytes(), '')
     midi = io.BytesIO(); p.to_pretty_midi().write(midi)
     uri = lambda kind,data: f'data:{kind};base64,{base64.b64encode(data).decode()}'
     name = re.sub(r'\W+', '-', p.title).strip('-').lower()[:60] or 'performance'
-    return ''.join([start, f'data-seconds="{seconds:.3f}">', head, f'<span class="mt-key">{_legend(p)}</span></div>',
-        roll.format(190), _roll(heard, seconds), '<span class="mt-past" data-live hidden></span><span class="mt-now" data-live hidden></span></div></div>',
+    live = '<span class="mt-past" data-live hidden></span><span class="mt-now" data-live hidden></span>'
+    return ''.join([_frame(p, heard, soundfile.info(io.BytesIO(sound)).duration, 190, live, _legend(p)),
         '<div class="mt-bar"><button type="button" class="mt-play" data-live hidden aria-label="Play"><svg style="width:20px;height:20px" viewBox="0 0 24 24" ',
         'fill="currentColor" aria-hidden="true"><path d="M7 4l14 8-14 8z"/></svg></button><span class="mt-time" data-live hidden></span>',
         f'<audio controls preload="metadata" src="{uri("audio/mpeg", sound)}"></audio><span class="mt-links">',
         f'<a download="{name}.mid" href="{uri("audio/midi", midi.getvalue())}">MIDI</a><a download="{name}.mp3" data-live hidden>MP3</a></span></div>',
         '<div class="mt-note mt-mute" hidden>This browser cannot play the sound; the links above lead to it.</div>',
-        f'<div class="mt-note">{note}</div>' if note else '', f'<script>(() => {{{_js}}})()</script></div>'])
-
-def _legend(p):
-    "What the colours mean."
-    ramp = f'soft<i class="mt-ramp" style="background:linear-gradient(90deg,{",".join(_composed)})"></i>loud'
-    if not p.info.get('new_from'): return ramp
-    return f'{ramp}<i style="background:{_primer[5]}"></i>primer<i style="background:{_composed[4]}"></i>composed'
+        f'<div class="mt-note">{note}</div>' if note else '', f'<script>(() => {{{_js_sound}{_js_hands}}})()</script></div>'])
 
 @patch
-def _repr_html_(self:Performance): return player(self)
+def _repr_html_(self:Performance):
+    try: return player(self)
+    except (OSError, ValueError) as e: return _silent(self, f'No sound: {e}')
 
 # %% ../nbs/05_playback.ipynb #7fff8030
 def compare(
@@ -229,6 +247,7 @@ def compare(
     "Players side by side, or one above the other where the page is narrow."
     from IPython.display import HTML
     performances = list(performances)
+    if not performances: raise ValueError('performances is empty: there is nothing to compare')
     if titles is not None and len(titles:=list(titles))!=len(performances): raise ValueError(f'{len(performances)} performances but {len(titles)} titles')
     if titles: performances = [replace(p, title=str(t)) for p,t in zip(performances, titles)]
     return HTML('<div class="mt-compare">' + ''.join(player(p, soundfont) for p in performances) + '</div>')
@@ -247,11 +266,12 @@ def _controls(models, themes):
         temperature=slider('temperature', 1, .1, 2, .05), top_p=slider('top-p', .95, .05, 1, .05),
         seed=w.BoundedIntText(1, min=0, max=2**31-1, description='seed', style=wide['style'], layout=dict(width='16rem')))
 
-def _themes():
-    "The MIDI files of the nearest folder of examples."
-    for d in map(Path, ('examples','../examples','.')):
-        if d.is_dir() and (found:=sorted(d.glob('*.mid'))): return found
-    return []
+def _themes(themes):
+    "MIDI files to continue: those in a folder, those named, or when `None` those of the nearest folder of examples."
+    if themes is None: themes = next((d for d in map(Path, ('examples','../examples','.')) if [*d.glob('*.mid')]), '.')
+    if not isinstance(themes, (str,Path)): return [Path(o) for o in themes]
+    if not Path(themes).exists(): raise FileNotFoundError(f'themes: {themes} is not there.')
+    return sorted(o for o in Path(themes).iterdir() if o.suffix.lower() in ('.mid','.midi')) if Path(themes).is_dir() else [Path(themes)]
 
 # %% ../nbs/05_playback.ipynb #bb8e3eff
 class Studio:
@@ -263,7 +283,7 @@ class Studio:
         self.set = _controls(models, themes)
         self.go,self.stop = w.Button(description='Compose', button_style='primary'),w.Button(description='Stop', disabled=True)
         self.bar = w.FloatProgress(0, min=0, max=1, layout=dict(width='min(20rem, 60%)'))
-        self.said = w.Label('')
+        self.said = w.Label('' if themes else 'There is no MIDI file to continue: bring one of yours, or begin from nothing.')
         self.keep = [w.ToggleButton(description='Keep') for _ in self.takes]
         self.save = [w.Button(description='Save', disabled=True) for _ in self.takes]
         self.shown = [w.Output() for _ in self.takes]
@@ -356,9 +376,9 @@ def _repr_mimebundle_(self:Studio, **kw):
 
 def studio(
     *models,        # checkpoint folders or names on the hub, to choose from besides the packaged model
-    themes=None,    # MIDI files to continue; those in the folder of examples when `None`
+    themes=None,    # MIDI files to continue, or a folder of them; the folder of examples when `None`
     out='takes',    # the folder to save to
     soundfont=None, # an .sf2 or .sf3
 )->Studio:
     "A panel to compose with. Show it as the last thing in a cell."
-    return Studio(['the packaged model', *map(str, models)], _themes() if themes is None else [Path(o) for o in themes], out, soundfont)
+    return Studio(['the packaged model', *map(str, models)], _themes(themes), out, soundfont)

@@ -48,6 +48,11 @@ def test_an_entry_is_readable(site):
     assert (site/'_modules/music_transformer/playback.html').exists()
     assert 'id="Studio.compose"' in (site/'_modules/music_transformer/playback.html').read_text()   # methods added by `@patch` too
 
+def test_the_report_folds_its_code(site):
+    text = (site/'report.html').read_text()
+    assert text.count('<details class="admonition hide')==text.count('cell_input')>10
+    assert '<p>|' not in text and '<th class="head"><p>event' in text          # a table that a cell returns is a table
+
 def test_formulas_need_no_network(site):
     text = (site/'model.html').read_text()
     assert '<math' in text and r'\frac' not in text and not re.search('<script[^>]*(mathjax|katex)', text, re.I)
@@ -93,11 +98,13 @@ def test_every_page_in_a_browser(site, address, browser, device):
         page.close()
     context.close()
 
-def test_a_piece_within_one_click(address, browser):
-    page = browser.new_page(**desk)
+@pytest.mark.parametrize('device', [desk, phone], ids=['desk','phone'])
+def test_a_piece_within_one_click(address, browser, device):
+    page = browser.new_page(**device)
     page.goto(address)
     button = page.locator('.mt-play').first
-    assert button.bounding_box()['y']<900, 'one has to scroll to it'
+    box = button.bounding_box()
+    assert box['y']+box['height']<device['viewport']['height'], 'one has to scroll to it'
     button.click()
     page.wait_for_function('document.querySelector("audio").currentTime>.5')
     page.close()
