@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 from .data import write_file
 from .processor import SOS, PAD
 from .model import MusicTransformer, ModelConfig, rel_attention
-from .training import TrainConfig, Run, Metrics, best_precision, make_optimizers, token_loss
+from .training import TrainConfig, Run, Metrics, best_precision, keep_memory, make_optimizers, token_loss
 from .generation import compose, Ending, Sampling, Take
 from .cli import command
 
@@ -132,6 +132,7 @@ def generation_times(cfg:ModelConfig=None, tokens:int=10_000, window:int=1024, d
 def benchmark(quick:bool=False, device=None)->dict: # name: value, budget and whether it is kept
     "Every ratio of the budget. `quick` uses toy sizes: it shows that it runs, not how fast."
     device = device or PartialState().device.type
+    if device=='cpu': keep_memory()                                              # as `fit` does
     cfg = ModelConfig.seed(**dict(d_model=64, n_layers=2, n_heads=2, max_distance=128) if quick else {})
     train = TrainConfig.seed_recipe(**dict(context=128) if quick else {})
     a = attention_times(*((1, 2, 128, 16, 2) if quick else ()), device=device)

@@ -137,11 +137,8 @@ def _from(path, o):
 
 def _settings(out, o):
     "The settings a run was begun with."
-    from music_transformer.model import ModelConfig
-    from music_transformer.training import TrainConfig
-    if not (out/'config.json').exists(): raise ValueError(f'{out} holds no run to resume.')
-    c = loads((out/'config.json').read_text())
-    return _with(ModelConfig(**c['model']), o),_with(TrainConfig(**c['train']), o)
+    from music_transformer.training import run_settings
+    return tuple(_with(c, o) for c in run_settings(out))
 
 # %% ../nbs/07_cli.ipynb #00e82f50
 def _store(path, out, resume):
@@ -171,17 +168,19 @@ def _show(run, net, p):
     from matplotlib.figure import Figure
     from music_transformer.analysis import attention_weights
     from music_transformer.playback import render
-    def picture(name, rows, width=9):
-        fig = Figure(figsize=(width,2.5), layout='constrained')
-        for ax,f in zip(fig.subplots(1, len(rows), squeeze=False)[0], rows): f(ax)
-        run.board.add_figure(name, fig, run.step)
-    run.board.add_audio('sample', render(p[:30], sample_rate=22050).mean(1), run.step, 22050)
-    picture('sample, piano roll', [p.plot])
+    def picture(name, draw, rows=1, columns=1, size=(6,3)):
+        fig = Figure(figsize=size, layout='constrained')
+        draw(*fig.subplots(rows, columns, squeeze=False).flat)
+        run.board.add_figure(f'sample/{name}', fig, run.step)
+    run.board.add_audio('sample/sound', render(p[:30], sample_rate=22050).mean(1), run.step, 22050)
+    picture('piano roll', p.plot)
     heads = attention_weights(net, p.info['ids'][:256], layer=-1)**.5
-    picture('sample, attention of the last layer', [lambda ax,h=h: ax.imshow(h, cmap='Greys') for h in heads], 2.5*len(heads))
+    def look(*axs):
+        for n,(ax,h) in enumerate(zip(axs, heads)): ax.imshow(h, cmap='Greys'); ax.set(title=f'head {n}', xticks=(), yticks=())
+    picture('attention, last layer', look, 2, -(-len(heads)//2), (6,6))
     real,expected = _events(net, run.store[run.val[0]])
     def bars(ax): ax.stairs(real, fill=True, alpha=.4, label='real'); ax.stairs(expected, label='predicted'); ax.set(xlabel='event', ylabel='share'); ax.legend()
-    picture('events', [bars])
+    picture('events', bars)
 
 def _events(net, ids):
     "How often each of the 388 events comes in the first window of `ids`, and how often the model expects it there."
@@ -211,7 +210,7 @@ def mt_evaluate(
     r = evaluate(net, tokens, split, net.cfg.max_distance if context is None else context, batch_size, progress=True)
     print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}, unigram entropy {r['unigram_entropy']:.4f}; in brackets, 95 % over pieces")
     span = lambda o,k,f: f'{o[k]:{f}} ({o[k+"_95"][0]:{f}} to {o[k+"_95"][1]:{f}})'
-    for k,f in dict(nats_per_token='.4f', nats_per_note='.3f', nats_per_second='.2f', accuracy='.4f').items(): print(f'  {k.replace("_"," "):17}{span(r, k, f)}')
+    for k,f in dict(nats_per_token='.4f', nats_by_the_rules='.4f', nats_per_note='.3f', nats_per_second='.2f', accuracy='.4f').items(): print(f'  {k.replace("_"," "):17}{span(r, k, f)}')
     for k,o in r['kinds'].items(): print(f"    {k:9}{o['tokens']:10,} tokens  {span(o, 'nats_per_token', '.4f')} nats  accuracy {span(o, 'accuracy', '.4f')}")
     if json: write_file(json, dumps(r, indent=1).encode())
 

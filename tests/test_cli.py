@@ -60,8 +60,8 @@ def test_a_look_is_heard_and_seen_in_tensorboard(corpus):
     tags = board.Tags()
     assert set(tags['scalars'])=={'learning/loss','learning/accuracy','run/lr','run/grad_norm','run/tokens_per_s','run/memory_gb'}
     assert set(looks.Tags()['scalars'])=={'learning/loss','learning/accuracy'} and set(smoothed.Tags()['scalars'])=={'learning/loss'} # on the same charts
-    assert {'sample, piano roll','sample, attention of the last layer','events'}<=set(tags['images'])
-    sound = board.Audio('sample')[-1]
+    assert {'sample/piano roll','sample/attention, last layer','sample/events'}<=set(tags['images'])
+    sound = board.Audio('sample/sound')[-1]
     x,rate = soundfile.read(io.BytesIO(sound.encoded_audio_string))
     assert rate==22050 and np.abs(x).max()>.01
     assert len(json.loads((corpus/'run/last/run.json').read_text())['pending'])<20
