@@ -367,7 +367,7 @@ def overlap_ceiling(
 def sweep(
     model:MusicTransformer,
     real,  # a list of performances
-    temperatures=(.8,.9,1.,1.1), top_ps=(.9,.95,.98,1.),
+    temperatures=(.8,.9,1.,1.1), top_ps=(.9,.95,.98,.99,1.),
     tokens:int=1024, seeds=range(1,25),
 )->dict: # plain numbers, for `plot_sweep` or a JSON file
     "Compose a piece for each seed with each setting, and see how much they have in common with real ones."
@@ -391,11 +391,12 @@ def plot_sweep(
     for k,ax in axs.items():
         v,large = np.full((len(ts),len(ps)), np.nan),k=='mean'
         for o in r['rows']: v[ts.index(o['temperature']),ps.index(o['top_p'])] = o['overlap'][k]
-        ax.imshow(v, cmap='Greens', vmin=.2*r['ceiling'][k], vmax=r['ceiling'][k], aspect='auto', origin='lower')
+        low = .9*np.nanmin(v) if large else .2*r['ceiling'][k]
+        ax.imshow(v, cmap='Greens', vmin=low, vmax=r['ceiling'][k], aspect='auto', origin='lower')
         for o in r['rows']:
             i,j = ts.index(o['temperature']),ps.index(o['top_p'])
             text = f"{v[i,j]:.3f}\n± {o['noise'][k]:.3f}" if large else f'{v[i,j]:.2f}'
-            ax.text(j, i, text, ha='center', va='center', fontsize=11 if large else 8, color='w' if v[i,j]>.7*r['ceiling'][k] else 'k', weight='bold' if v[i,j]==np.nanmax(v) else None)
+            ax.text(j, i, text, ha='center', va='center', fontsize=11 if large else 8, color='w' if v[i,j]>.4*low+.6*r['ceiling'][k] else 'k', weight='bold' if v[i,j]==np.nanmax(v) else None)
         ax.set_title(f"{names[k]} ({r['ceiling'][k]:.2f})", fontsize=12 if large else 9)
         ax.set_xticks(range(len(ps)), ps, fontsize=None if large else 8); ax.set_yticks(range(len(ts)), ts, fontsize=None if large else 8)
     now = Sampling.temperature,Sampling.top_p
