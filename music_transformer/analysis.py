@@ -335,7 +335,7 @@ def plot_overlaps(
     v = np.array([[o[k] for o in columns.values()] for k in _bins]); v = np.vstack([v, v.mean(0)])
     fig,ax = plt.subplots(figsize=(3+1.1*len(columns),3.4), layout='constrained')
     ax.imshow(v, cmap='Greens', vmin=0, vmax=1, aspect='auto'); ax.axhline(len(v)-1.5, c='k', lw=1)
-    for i,j in np.ndindex(*v.shape): ax.text(j, i, f'{v[i,j]:.2f}', ha='center', va='center', color='w' if v[i,j]>.6 else 'k')
+    for i,j in np.ndindex(*v.shape): ax.text(j, i, f'{v[i,j]:.2f}', ha='center', va='center', color='w' if v[i,j]>.7 else 'k')
     ax.set_xticks(range(len(columns)), columns); ax.set_yticks(range(len(v)), [feature_names[k] for k in _bins]+['mean'])
     return fig
 
@@ -396,7 +396,7 @@ def plot_sweep(
         for o in r['rows']:
             i,j = ts.index(o['temperature']),ps.index(o['top_p'])
             text = f"{v[i,j]:.3f}\n± {o['noise'][k]:.3f}" if large else f'{v[i,j]:.2f}'
-            ax.text(j, i, text, ha='center', va='center', fontsize=11 if large else 8, color='w' if v[i,j]>.4*low+.6*r['ceiling'][k] else 'k', weight='bold' if v[i,j]==np.nanmax(v) else None)
+            ax.text(j, i, text, ha='center', va='center', fontsize=11 if large else 8, color='w' if v[i,j]>.3*low+.7*r['ceiling'][k] else 'k', weight='bold' if v[i,j]==np.nanmax(v) else None)
         ax.set_title(f"{names[k]} ({r['ceiling'][k]:.2f})", fontsize=12 if large else 9)
         ax.set_xticks(range(len(ps)), ps, fontsize=None if large else 8); ax.set_yticks(range(len(ts)), ts, fontsize=None if large else 8)
     now = Sampling.temperature,Sampling.top_p
