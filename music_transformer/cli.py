@@ -225,7 +225,7 @@ def mt_compose(
     seed:int=1,             # another seed, another piece
     temperature:float=1.,   # below 1 more careful, above 1 more daring; 0 takes the likeliest each time
     top_k:int=0,            # draw among the k likeliest events; 0 for all
-    top_p:float=.95,        # draw among the events that together hold this share of the probability
+    top_p:float=.99,        # draw among the events that together hold this share of the probability
     out:str='.',            # folder for the files
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
 ):
