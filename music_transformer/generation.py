@@ -45,7 +45,7 @@ class Sampling:
     top_k:int = 0           # 0 for all
     top_p:float = .99     # 06_analysis has measured which is best
     min_p:float = 0.
-    grammar:bool = True     # offer only what may follow
+    grammar:bool = True     # offer only what may follow, and only keys that a piano has
     max_hold:float = 5.     # seconds after which a key is let go
 
     def __post_init__(self):
@@ -66,7 +66,7 @@ class Take:
         forget:int=0,       # ids after which a key is forgotten; 0 for never
     ):
         self.ids,self.seed,self.ending,self.s,self.forget,self.over = [SOS],seed,ending,sampling,forget,False
-        self.gen,self.g = torch.Generator().manual_seed(int(seed)),Grammar()
+        self.gen,self.g = torch.Generator().manual_seed(int(seed)),Grammar(keys=(21,108))
         self.struck = np.zeros((2, 128), int)                                  # each key's last `note_on`: which id, which step
         for i in ids[1:]: self._push(int(i))
 

@@ -263,7 +263,7 @@ def _controls(models, themes):
         primer=w.Dropdown(options=[('nothing',None), *((o.stem,o) for o in themes)], description='continue', **wide),
         upload=w.FileUpload(accept='.mid,.midi', description='a MIDI file of yours', layout=dict(width='14rem', margin='2px 2px 2px 9.4rem')),
         primer_seconds=slider('its first seconds', 8, 1, 30, .5), seconds=slider('seconds of music', 20, 5, 300, 5),
-        temperature=slider('temperature', 1, .1, 2, .05), top_p=slider('top-p', .95, .05, 1, .05),
+        temperature=slider('temperature', 1, .1, 2, .05), top_p=slider('top-p', .99, .05, 1, .01),
         seed=w.BoundedIntText(1, min=0, max=2**31-1, description='seed', style=wide['style'], layout=dict(width='16rem')))
 
 def _themes(themes):

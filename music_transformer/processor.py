@@ -119,8 +119,11 @@ def _in_force(ids, mask, default):
 # %% ../nbs/01_processor.ipynb #3adbfe64
 class Grammar:
     "What may follow the ids so far, so that the stream is one that `encode` could have written."
-    def __init__(self):
+    def __init__(self,
+        keys:tuple=(0,127), # the lowest and the highest that may be struck; a piano has 21 to 108
+    ):
         self.down = np.zeros(128, bool)  # keys that sound
+        self.there = np.arange(128)>=keys[0]; self.there[keys[1]+1:] = False
         self.velocity = None             # the bin in force
         self.steps = 0                   # time since the beginning
         self.last = SOS
@@ -140,7 +143,7 @@ class Grammar:
         "The ids that may come next."
         ok = np.zeros(VOCAB_SIZE, bool)
         touched,waited = VELOCITY<=self.last<PAD,TIME_SHIFT<=self.last<VELOCITY
-        free = ~self.down[self.low_on:]
+        free = (self.there & ~self.down)[self.low_on:]
         if self.velocity is not None: ok[NOTE_ON+self.low_on:NOTE_OFF] = free
         if touched: return ok                                                 # a new velocity is for a strike
         ok[NOTE_OFF+self.low_off:TIME_SHIFT] = self.down[self.low_off:]
