@@ -82,7 +82,7 @@ def plot(
     import matplotlib.pyplot as plt
     if ax is None: _,ax = plt.subplots(figsize=(9,2.5), layout='constrained')
     n = self.notes
-    ax.barh(n['pitch'], n['end']-n['start'], left=n['start'], height=.8, edgecolor='white', linewidth=.4, color=plt.get_cmap(cmap)(n['velocity']/127))
+    ax.barh(n['pitch'], n['end']-n['start'], left=n['start'], height=.8, linewidth=0, color=plt.get_cmap(cmap)(n['velocity']/127))
     lo,hi = (int(n['pitch'].min()),int(n['pitch'].max())) if len(n) else (60,72)
     ax.set(xlabel='seconds', ylabel='pitch', ylim=(lo-2.,hi+2.), xlim=(0,max(self.seconds,1)), title=self.title)
     ticks = [p for p in range(0,128,12) if lo-2<=p<=hi+2]
@@ -141,7 +141,7 @@ def __add__(self:Performance, other:Performance)->Performance:
 
 # %% ../nbs/00_data.ipynb #46197b29
 @patch
-def to_pretty_midi(self:Performance)->'pretty_midi.PrettyMIDI':
+def to_pretty_midi(self:Performance): # a `pretty_midi.PrettyMIDI`
     "One piano, one millisecond a tick."
     import pretty_midi
     pm = pretty_midi.PrettyMIDI(resolution=500, initial_tempo=120)
@@ -460,7 +460,11 @@ def read_midi(
 # %% ../nbs/00_data.ipynb #59bc7944
 @patch
 @classmethod
-def from_pretty_midi(cls:Performance, pm:'pretty_midi.PrettyMIDI', title:str='')->Performance:
+def from_pretty_midi(
+    cls:Performance,
+    pm, # a `pretty_midi.PrettyMIDI`
+    title:str='',
+)->Performance:
     "All instruments but drums, as one piano, with the pedal applied."
     piano = [o for o in pm.instruments if not o.is_drum and o.notes]
     told = [sorted(((c.time, c.number, c.value) for c in o.control_changes if _tells(c.number)), key=lambda c: c[0]) for o in piano]

@@ -46,7 +46,7 @@ class Sampling:
     top_p:float = .99     # 06_analysis has measured which is best
     min_p:float = 0.
     grammar:bool = True     # offer only what may follow, and only keys that a piano has
-    max_hold:float = 5.     # seconds after which a key is let go
+    max_hold:float = 5.     # seconds after which a key is let go; a matter of the grammar
 
     def __post_init__(self):
         if not (math.isfinite(self.temperature) and self.temperature>=0): raise ValueError(f'temperature must be 0 or more, not {self.temperature}')

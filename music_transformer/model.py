@@ -350,10 +350,10 @@ class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0
         if cache is not None: cache.seen += ids.shape[1]
         return self.head(self.norm(x))
 
-    @property
-    def n_params(self)->int: return sum(p.numel() for p in self.parameters())
 
 # %% ../nbs/02_model.ipynb #217111a9
+MusicTransformer.n_params = property(lambda self: sum(p.numel() for p in self.parameters()), doc='How many numbers there are to learn.')
+
 def _check_ids(name, ids, V, B=None):
     if ids.ndim!=2 or not ids.numel() or B and len(ids)!=B: raise ValueError(f'{name} must be ({B or "B"}, T) with at least one id, not of shape {tuple(ids.shape)}')
     if ids.dtype!=torch.long: raise ValueError(f'{name} must be int64, not {ids.dtype}')

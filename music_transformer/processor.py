@@ -131,7 +131,7 @@ class Grammar:
 
     def push(self, i:int):
         "Move on by one id."
-        if i<NOTE_OFF: self.down[i],self.low_on,self.low_off = True,i+1,128   # after a strike nothing is released
+        if i<NOTE_OFF: self.down[i],self.low_on,self.low_off = True,i+1,128   # after a strike nothing is released: no key is so high
         elif i<TIME_SHIFT: self.down[i-NOTE_OFF],self.low_off = False,i-NOTE_OFF+1
         elif i<VELOCITY:
             self.steps += i-TIME_SHIFT+1
@@ -147,7 +147,7 @@ class Grammar:
         if self.velocity is not None: ok[NOTE_ON+self.low_on:NOTE_OFF] = free
         if touched: return ok                                                 # a new velocity is for a strike
         ok[NOTE_OFF+self.low_off:TIME_SHIFT] = self.down[self.low_off:]
-        if not waited or self.last==VELOCITY-1: ok[TIME_SHIFT:VELOCITY] = True # after a short wait something happens
+        if not waited or self.last==VELOCITY-1: ok[TIME_SHIFT:VELOCITY] = True # only a full second may be followed by more
         if free.any():
             ok[VELOCITY:PAD] = True
             if self.velocity is not None: ok[VELOCITY+self.velocity] = False
