@@ -210,7 +210,7 @@ def mt_evaluate(
     r = evaluate(net, tokens, split, net.cfg.max_distance if context is None else context, batch_size, progress=True)
     print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}, unigram entropy {r['unigram_entropy']:.4f}; in brackets, 95 % over pieces")
     span = lambda o,k,f: f'{o[k]:{f}} ({o[k+"_95"][0]:{f}} to {o[k+"_95"][1]:{f}})'
-    for k,f in dict(nats_per_token='.4f', nats_by_the_rules='.4f', nats_per_note='.3f', nats_per_second='.2f', accuracy='.4f').items(): print(f'  {k.replace("_"," "):17}{span(r, k, f)}')
+    for k,f in dict(nats_per_token='.4f', nats_by_the_rules='.4f', nats_per_note='.3f', nats_per_second='.2f', accuracy='.4f').items(): print(f'  {k.replace("_"," "):19}{span(r, k, f)}')
     for k,o in r['kinds'].items(): print(f"    {k:9}{o['tokens']:10,} tokens  {span(o, 'nats_per_token', '.4f')} nats  accuracy {span(o, 'accuracy', '.4f')}")
     if json: write_file(json, dumps(r, indent=1).encode())
 

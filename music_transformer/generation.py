@@ -11,6 +11,7 @@ __all__ = ['probabilities', 'Sampling', 'Take', 'compose', 'Ending', 'generate',
 import math
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
@@ -49,8 +50,10 @@ class Sampling:
     max_hold:float = 5.     # seconds after which a key is let go; a matter of the grammar
 
     def __post_init__(self):
+        for k in ('temperature','top_p','min_p','max_hold'): _is(Real, k, getattr(self, k))
+        _is(Integral, 'top_k', self.top_k)
         if not (math.isfinite(self.temperature) and self.temperature>=0): raise ValueError(f'temperature must be 0 or more, not {self.temperature}')
-        if not (isinstance(self.top_k, int) and self.top_k>=0): raise ValueError(f'top_k must be a whole number, 0 (all) or more, not {self.top_k}')
+        if self.top_k<0: raise ValueError(f'top_k must be a whole number, 0 (all) or more, not {self.top_k}')
         if not 0<self.top_p<=1: raise ValueError(f'top_p must be above 0 and at most 1, not {self.top_p}')
         if not 0<=self.min_p<=1: raise ValueError(f'min_p must lie in 0-1, not {self.min_p}')
         if not self.max_hold>0: raise ValueError(f'max_hold must be above 0 seconds, not {self.max_hold}')
@@ -90,6 +93,9 @@ class Take:
         self.over = self.ending.over(i, g)
         return i
 
+def _is(kind, name, v):
+    if isinstance(v, bool) or not isinstance(v, kind): raise ValueError(f'{name} must be a {"whole " if kind is Integral else ""}number, not {v!r}')
+
 def _let_go(ok, forgotten):
     "Where a forgotten key may be released now, allow only that."
     release = ok[NOTE_OFF:TIME_SHIFT] & forgotten
@@ -106,22 +112,24 @@ def compose(
     device,cache,takes = next(model.parameters()).device,Cache(window),list(takes)
     x = torch.tensor([t.ids for t in takes], device=device)
     x,past = x[:,-window:],x[:,:-window]
-    with _ready(model):
-        while takes:
-            logits = model(x, cache, past)[:,-1].float().cpu()
-            yield [t.draw(o) for t,o in zip(takes, logits)]
-            stay = [n for n,t in enumerate(takes) if not t.over]
-            if len(stay)<len(takes): takes = [takes[n] for n in stay]; cache.select(stay)
-            x,past = torch.tensor([t.ids[-1:] for t in takes], device=device),None
+    while takes:
+        with _ready(model): logits = model(x, cache, past)[:,-1].float().cpu()
+        yield [t.draw(o) for t,o in zip(takes, logits)]
+        stay = [n for n,t in enumerate(takes) if not t.over]
+        if len(stay)<len(takes): takes = [takes[n] for n in stay]; cache.select(stay)
+        x,past = torch.tensor([t.ids[-1:] for t in takes], device=device),None
 
 @contextmanager
 def _ready(model):
-    "Evaluation mode; and one thread for a small model: its steps are too small to share, and threads that wait for each other make it slower, on a busy machine many times."
+    "For one step: evaluation mode; and one thread for a small model, whose steps are too small to share. (Threads that wait for each other make it slower, on a busy machine many times.)"
     n,was = torch.get_num_threads(),model.training
-    if model.n_params<6e6: torch.set_num_threads(1)
-    model.eval()
+    alone = n>1 and model.n_params<6e6
+    if alone: torch.set_num_threads(1)
+    if was: model.eval()
     try: yield
-    finally: torch.set_num_threads(n); model.train(was)
+    finally:
+        if alone: torch.set_num_threads(n)
+        if was: model.train()
 
 # %% ../nbs/04_generation.ipynb #ec5e8e78
 class Ending:
@@ -130,7 +138,7 @@ class Ending:
         seconds:float=math.inf,  # the asked length
         begin:int=0,    # steps that lie before it: a primer
         tokens:int=0,   # end after exactly so many events instead
-    ): self.steps,self.grace,self.begin,self.left = seconds/STEP,min(seconds/5, 4)/STEP,begin,tokens or math.inf
+    ): self.steps,self.grace,self.begin,self.left,self.still = seconds/STEP,min(seconds/5, 4)/STEP,begin,tokens or math.inf,0
 
     def veto(self, g:Grammar, ok:np.ndarray):
         now = g.steps-self.begin
@@ -142,7 +150,8 @@ class Ending:
     def over(self, i:int, g:Grammar)->bool:
         now = g.steps-self.begin
         self.left -= 1
-        return i==EOS or self.left<=0 or now>=self.steps+2*self.grace or (now>=self.steps and not g.down.any() and NOTE_OFF<=i<VELOCITY)
+        self.still = 0 if TIME_SHIFT<=i<VELOCITY else self.still+1                 # events at one instant: the grammar lets it pass, but without it...
+        return i==EOS or self.left<=0 or self.left==math.inf and self.still>1000 or now>=self.steps+2*self.grace or (now>=self.steps and not g.down.any() and NOTE_OFF<=i<VELOCITY)
 
 # %% ../nbs/04_generation.ipynb #4d2646f8
 def _primer_ids(primer):
@@ -155,9 +164,11 @@ def _primer_ids(primer):
 
 def _takes(model, seconds, tokens, primer, seeds, window, sampling):
     "Takes that are ready to begin, their settings checked; the primer's length in ids and in steps; the window."
-    if tokens is not None and not (isinstance(tokens, (int,np.integer)) and tokens>=1): raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
+    for kind,k,v in ((Real,'seconds',seconds), (Integral,'tokens',tokens), (Integral,'window',window)):
+        if v is not None or k=='seconds' and tokens is None: _is(kind, k, v)
+    if tokens is not None and tokens<1: raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
     if tokens is None and not (math.isfinite(seconds) and seconds>0): raise ValueError(f'seconds must be finite and above 0, not {seconds}')
-    if window is not None and not (isinstance(window, int) and 1<=window<=2**16): raise ValueError(f'window must be a whole number of 1-{2**16}, not {window}')
+    if window is not None and not 1<=window<=2**16: raise ValueError(f'window must be a whole number of 1-{2**16}, not {window}')
     if not seeds: raise ValueError('seed must be a whole number or a list of at least one')
     for s in seeds:
         if isinstance(s, bool) or not (isinstance(s, (int,np.integer)) and 0<=s<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {s}')
@@ -179,7 +190,7 @@ def generate(
     **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold: see `Sampling`
 )->Performance: # `info` holds seed, primer_notes, new_from (seconds) and ids; a list for a list of seeds
     "Compose a piece, or continue one."
-    several = isinstance(seed, (list, tuple, range))
+    several = isinstance(seed, (list, tuple, range, np.ndarray))
     takes,n,begin,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling)
     for _ in compose(model, takes, window):
         if progress: progress((max(t.g.steps for t in takes)-begin)*STEP)

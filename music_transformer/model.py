@@ -175,6 +175,7 @@ class State:
 
     def trace(self, ids:Tensor)->dict: # (B, T) int64 to down, struck (B, T, 128), now, velocity (B, T), after each id
         "Move on by these ids."
+        if len(ids)!=len(self.now): raise ValueError(f'the state is that of {len(self.now)} streams, not {len(ids)}')
         nth = torch.arange(1, ids.shape[1]+1, dtype=torch.int32, device=ids.device)
         key,zero = torch.arange(128, device=ids.device),torch.zeros((), dtype=torch.int32, device=ids.device)
         def latest(m): return torch.where(m, nth.view(-1, *[1]*(m.ndim-2)), zero).cummax(1).values

@@ -114,7 +114,7 @@ def _check(c):
         if not 0<=getattr(c, k)<math.inf: raise ValueError(f'{k} must be 0 or more, not {getattr(c, k)}')
     for k in ('smoothing','stretch','ema'):
         if not 0<=getattr(c, k)<1: raise ValueError(f'{k} must be at least 0 and below 1, not {getattr(c, k)}')
-    lr_factor(0, 0, c.schedule)
+    lr_factor(0, 0, c.schedule); Augment(c.semitones, c.stretch, c.velocity)
 
 # %% ../nbs/03_training.ipynb #fcdc9f38
 def _recipe(**own): return classmethod(lambda cls, **kw: cls(**own|kw))

@@ -145,3 +145,25 @@ def test_a_damaged_reference_is_said(tmp_path):
     for text in ('', '[]', '{"ids": [389, 60], "loss": "x"}', '{}'):
         (tmp_path/'reference.json').write_text(text)
         with pytest.raises(ValueError, match='reference.json'): MusicTransformer.from_pretrained(tmp_path, verify=True)
+
+def test_two_streams_at_once_change_nothing():
+    torch.manual_seed(0)
+    m = MusicTransformer(ModelConfig(**small, dropout=.3)).train()
+    alone = [list(stream(m, tokens=80, seed=s)) for s in (1,2)]
+    n = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        a,b = (stream(m, tokens=80, seed=s) for s in (1,2))
+        got = [[next(a)], [next(b)]]
+        assert m.training and torch.get_num_threads()==2
+        got[0] += list(a); got[1] += list(b)
+        assert got==alone and m.training and torch.get_num_threads()==2
+    finally: torch.set_num_threads(n)
+
+def test_no_time_no_end_without_the_grammar():
+    m = MusicTransformer(ModelConfig(**small)).eval()
+    with torch.no_grad(): m.head.weight.zero_(); m.norm.weight.zero_(); m.norm.bias.fill_(1.); m.head.weight[60].fill_(1.)  # it always says key 60
+    assert len(generate(m, seconds=2, grammar=False, temperature=0).info['ids'])<2000
+    for bad in (dict(temperature='a'), dict(top_p=None), dict(seconds='3'), dict(tokens=True), dict(window=2.5)):
+        with pytest.raises(ValueError, match=next(iter(bad))): generate(m, **bad)
+    assert len(generate(m, tokens=5, window=np.int64(9), top_k=np.int64(3), seed=np.arange(2)))==2

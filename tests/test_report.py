@@ -7,7 +7,7 @@ cells = [c for c in json.loads(path.read_text())['cells'] if c['cell_type']=='co
 source = lambda c: ''.join(c['source'])
 outputs = lambda c: json.dumps(c['outputs'])
 
-def test_light(): assert path.stat().st_size<2_000_000
+def test_light(): assert path.stat().st_size<2_500_000
 
 def test_every_picture_and_player_is_there():
     for c in cells:
