@@ -58,6 +58,9 @@ class Sampling:
         if not 0<=self.min_p<=1: raise ValueError(f'min_p must lie in 0-1, not {self.min_p}')
         if not self.max_hold>0: raise ValueError(f'max_hold must be above 0 seconds, not {self.max_hold}')
 
+def _is(kind, name, v):
+    if isinstance(v, bool) or not isinstance(v, kind): raise ValueError(f'{name} must be a {"whole " if kind is Integral else ""}number, not {v!r}')
+
 # %% ../nbs/04_generation.ipynb #c648ec8c
 class Take:
     "One piece in the making."
@@ -92,9 +95,6 @@ class Take:
         self._push(i)
         self.over = self.ending.over(i, g)
         return i
-
-def _is(kind, name, v):
-    if isinstance(v, bool) or not isinstance(v, kind): raise ValueError(f'{name} must be a {"whole " if kind is Integral else ""}number, not {v!r}')
 
 def _let_go(ok, forgotten):
     "Where a forgotten key may be released now, allow only that."
