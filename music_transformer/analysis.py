@@ -14,9 +14,9 @@ __all__ = ['feature_names', 'plot_events', 'plot_model', 'smooth', 'curves', 'pl
 from pathlib import Path
 import numpy as np, torch
 from .data import Performance, read_midi
-from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, STEP, decode, encode
+from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, STEP, decode, encode
 from .model import MusicTransformer, ModelConfig
-from .training import PAST, read_metrics
+from .training import PAST, read_metrics, score_windows
 from .generation import Sampling, generate
 
 # %% ../nbs/06_analysis.ipynb #c4f0f7b5
@@ -175,10 +175,8 @@ def loss_by_position(
     was,total = model.training,np.zeros(context)
     model.eval()
     for j in range(0, len(at), 8):
-        rows = [np.pad(np.asarray(ids[max(a-PAST,0):a+context+1], np.int64), (max(PAST-a,0),0), constant_values=PAD) for ids,a in at[j:j+8]]
-        x = torch.from_numpy(np.stack(rows)).to(next(model.parameters()).device)      # (8, PAST+context+1)
-        logp = model(x[:,PAST:-1], past=x[:,:PAST]).float().log_softmax(-1)
-        total -= logp.gather(-1, x[:,PAST+1:,None]).sum((0,2)).cpu().numpy()
+        rows = [(np.asarray(ids[max(a-PAST,0):a+context+1], np.int64), min(a, PAST)) for ids,a in at[j:j+8]]
+        total += sum(nats for _,_,nats,*_ in score_windows(model, [(o[n:-1], o[n+1:], None, 0, o[:n], None) for o,n in rows]))
     model.train(was)
     return total/len(at)
 

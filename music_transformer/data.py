@@ -511,7 +511,6 @@ class Corpus(list):
     def __getitem__(self, i): # a number, a slice, or the name of a column
         if isinstance(i, str): return [getattr(o, i) for o in self]
         return type(self)(super().__getitem__(i)) if isinstance(i, slice) else super().__getitem__(i)
-    attrgot = __getitem__
 
     def where(self,
         **facts, # split, composer, title, year, ...: a value, part of a name, a collection of values, or a function that says yes

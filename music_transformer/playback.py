@@ -12,8 +12,7 @@ import base64, html, io, os, re, threading
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from fastcore.basics import patch
-from .data import Performance, read_midi, write_file, write_midi
+from .data import Performance, patch, read_midi, write_file, write_midi
 from .sound import find_soundfont, get_soundfont, mp3, render, write_audio
 
 # %% ../nbs/05_playback.ipynb #dafecdcc

@@ -7,7 +7,7 @@ Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 # %% auto #0
 __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS', 'VOCAB_SIZE', 'STEP', 'MAX_SHIFT',
            'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Grammar', 'legal', 'Row', 'is_store',
-           'prepare', 'TokenStore', 'Augment', 'Windows', 'epoch_stream']
+           'prepare', 'TokenStore', 'Augment', 'Windows', 'epoch_pieces', 'epoch_stream']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
 import csv, io, json, os
@@ -418,6 +418,14 @@ class Windows:
         return self._slice(self._start(i)-n, n)
 
 # %% ../nbs/01_processor.ipynb #0ec0c285
+def epoch_pieces(
+    store:TokenStore, split:str, augment:Augment=None, seed:int=0, epoch:int=0, # as for `epoch_stream`
+): # yields ids
+    "What `epoch_stream` joins, a piece at a time; or all at once where nothing is varied."
+    if augment is None or augment==Augment(): yield store.split(split); return
+    for i,o in enumerate(store.pieces):
+        if o.split==split: yield augment(store[i], np.random.default_rng((seed, epoch, i)))
+
 def epoch_stream(
     store:TokenStore,
     split:str,          # which pieces
@@ -426,5 +434,5 @@ def epoch_stream(
     epoch:int=0,
 )->np.ndarray:          # (N,) uint16
     "All ids of a split for one epoch: as stored, or each piece varied by a draw of its own."
-    if augment is None or augment==Augment(): return store.split(split)
-    return np.concatenate([augment(store[i], np.random.default_rng((seed, epoch, i))) for i,o in enumerate(store.pieces) if o.split==split])
+    parts = list(epoch_pieces(store, split, augment, seed, epoch))
+    return parts[0] if len(parts)==1 else np.concatenate(parts)

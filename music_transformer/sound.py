@@ -12,8 +12,7 @@ import io, os
 from functools import lru_cache, partial
 from pathlib import Path
 import numpy as np, pooch, pretty_midi
-from fastcore.basics import patch
-from .data import Performance
+from .data import Performance, patch
 
 # %% ../nbs/04a_sound.ipynb #0d7d1f1c
 _folders = ['/usr/share/sounds/sf3', '/usr/share/sounds/sf2', '/usr/share/soundfonts', '/usr/local/share/soundfonts',

@@ -25,7 +25,7 @@ from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from .data import new_folder, restore_folder, write_file
-from .processor import TokenStore, Windows, Augment, legal, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
+from .processor import TokenStore, Windows, Augment, epoch_pieces, legal, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
 from .model import MusicTransformer, ModelConfig
 
 # %% ../nbs/03_training.ipynb #f408cbe8
@@ -333,21 +333,15 @@ def _make_way(precision):
     "Forget the precision of an earlier run in this process: `accelerate` fixes one for good, and has no public way to fix another."
     if is_initialized() and AcceleratorState().mixed_precision!=precision: AcceleratorState._reset_state()
 
-def _varied(self, epoch):
-    "The ids that an epoch trains on, as stored or a piece at a time, each varied by a draw of its own: together, the `epoch_stream`."
-    c = self.c; vary = Augment(c.semitones, c.stretch, c.velocity)
-    if vary==Augment(): yield self.store.split('train'); return
-    for i,o in enumerate(self.store.pieces):
-        if o.split=='train': yield vary(self.store[i], np.random.default_rng((c.seed, epoch, i)))
-
 def _load_epoch(self):
     c,(epoch,made,rest) = self.c,self.ahead
-    if epoch!=self.epoch: made,rest = [],self.varied(self.epoch)
+    pieces = lambda n: epoch_pieces(self.store, 'train', Augment(c.semitones, c.stretch, c.velocity), c.seed, n)
+    if epoch!=self.epoch: made,rest = [],pieces(self.epoch)
     self.windows = Windows(np.concatenate([*made, *rest]), c.context, c.seed, self.epoch)
-    self.ahead = self.epoch+1,[],self.varied(self.epoch+1) if self.epoch+1<c.epochs else iter(())
+    self.ahead = self.epoch+1,[],pieces(self.epoch+1) if self.epoch+1<c.epochs else iter(())
     self.pace = math.ceil(len(self.store.pieces)*c.batch_size/len(self.windows)) # pieces to make after a step
 
-Run.varied,Run.load_epoch = _varied,_load_epoch
+Run.load_epoch = _load_epoch
 
 # %% ../nbs/03_training.ipynb #f21a820b
 def _steps(store, c):
