@@ -70,11 +70,11 @@ def mt_train(
     n_heads:int=None,      # heads of attention
     d_ff:int=None,         # width inside the feed-forward
     position:str=None,     # relative, rotary, sinusoidal or none
-    plain:bool=False,      # leave out what is beyond the paper: the state at the inputs and the heads that count seconds
+    plain:bool=False,      # the paper's model: relative attention, without the state of the keyboard at either end and without heads that count seconds
     dropout:float=None,    # share of activations dropped in training
-    context:int=None,      # ids in a window; also the distances that have a vector of their own
+    context:int=None,      # ids in a window, in training and in composing
     batch_size:int=None,   # windows in a step
-    accumulate:int=None,   # parts to take them in, when memory is short
+    accumulate:int=None,   # take a step's windows in so many parts, one after another, when memory is short
     lr:float=None,         # highest learning rate
     schedule:str=None,     # of the rate: cosine, linear, wsd (flat, then down), constant or noam
     ema:float=None,        # keep a moving average of the weights, this much of it old at each step
@@ -92,7 +92,7 @@ def mt_train(
 ):
     "Train a model on a token store, or on MIDI. Stop it with ctrl-C at any time and go on with --resume."
     given = {k:v for k,v in locals().items() if v is not None}
-    _train(given | (dict(state=False, clock=False) if plain else {}))
+    _train(given | (dict(position=position or 'relative', state=False, wishes=False, clock=False) if plain else {}))
 
 # %% ../nbs/07_cli.ipynb #7872716d
 def _train(o):
@@ -121,14 +121,15 @@ def _recipe(o):
     recipes = dict(base=(ModelConfig, TrainConfig), seed=(ModelConfig.seed, TrainConfig.seed_recipe), tune=(ModelConfig, TrainConfig.tune_recipe))
     if name not in recipes: raise ValueError(f'--recipe must be one of {", ".join(recipes)}, not {name}')
     cfg,train = (f() for f in recipes[name])
-    if 'context' in o: cfg = replace(cfg, max_distance=o['context'])
-    return _with(cfg, o),_with(train, o)
+    train = _with(train, o)                                                       # first: a wrong context is called so
+    if 'context' in o: cfg = replace(cfg, max_distance=train.context)
+    return _with(cfg, o),train
 
 # %% ../nbs/07_cli.ipynb #a3cc06af
 def _from(path, o):
     "A model with the weights of a checkpoint, and the settings of its further training."
     from music_transformer.model import MusicTransformer
-    sized = [k for k in ('d_model','n_layers','n_heads','d_ff','position','plain') if o.get(k)]
+    sized = [k for k in ('d_model','n_layers','n_heads','d_ff','plain' if o.get('plain') else 'position') if o.get(k)]
     if sized: raise ValueError(f'--from brings its own {", ".join(sized)}; leave them out.')
     old = MusicTransformer.from_pretrained(None if path=='pretrained' else path)
     model = MusicTransformer(replace(old.cfg, dropout=o.get('dropout', .1)))
@@ -194,7 +195,7 @@ def mt_evaluate(
     store:str,          # a token store, packed or not
     model:str=None,     # checkpoint folder or hub name; the packaged model when left out
     split:str='test',   # train, validation or test
-    context:int=None,   # window; as many ids as the model has distances when left out
+    context:int=None,   # ids in a window; the model's own (max_distance) when left out
     batch_size:int=16,  # windows at a time
     json:str=None,      # a file to write the numbers to as well
     verify:bool=False,  # first see that the model gives the loss on its reference ids that it was saved with

@@ -172,10 +172,12 @@ def _takes(model, seconds, tokens, primer, seeds, window, sampling):
     if not seeds: raise ValueError('seed must be a whole number or a list of at least one')
     for s in seeds:
         if isinstance(s, bool) or not (isinstance(s, (int,np.integer)) and 0<=s<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {s}')
+    strange = [k for k in sampling if k not in Sampling.__dataclass_fields__]
+    if strange: raise TypeError(f'{strange[0]} is not a setting; the settings of drawing are {", ".join(Sampling.__dataclass_fields__)}')
     ids,window,s = _primer_ids(primer),window or model.cfg.max_distance,Sampling(**sampling)
     begin = sum(int(i)-TIME_SHIFT+1 for i in ids if TIME_SHIFT<=i<VELOCITY)
     end = lambda: Ending(seconds, begin) if tokens is None else Ending(begin=begin, tokens=tokens)
-    return [Take(ids, seed, end(), s, 0 if model.cfg.state else window) for seed in seeds],len(ids),begin,window
+    return [Take(ids, seed, end(), s, 0 if model.cfg.state or model.cfg.wishes else window) for seed in seeds],len(ids),begin,window
 
 # %% ../nbs/04_generation.ipynb #3c87da68
 def generate(
@@ -186,7 +188,7 @@ def generate(
     keep_primer:bool=True,# leave the primer in the result
     seed:int=1,           # or a list of them: as many pieces, made together
     progress=None,        # called with the seconds of music made so far
-    window:int=None,      # ids the model looks back on; as many as it has distances when `None`
+    window:int=None,      # ids the model looks back on; its `max_distance` when `None`
     **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold: see `Sampling`
 )->Performance: # `info` holds seed, primer_notes, new_from (seconds) and ids; a list for a list of seeds
     "Compose a piece, or continue one."

@@ -45,7 +45,7 @@ def test_a_packed_store_does_as_well(corpus):
     assert all((corpus/'unpacked'/o.name).read_bytes()==o.read_bytes() for o in (corpus/'store').iterdir())
     run('mt-train', 'store.npz', '--out', 'packed', '--plain', '--d-model', 32, '--n-layers', 1, '--n-heads', 2, '--context', 64, '--batch-size', 2, '--max-steps', 2, '--samples', 0, cwd=corpus)
     c = json.loads((corpus/'packed/final/config.json').read_text())
-    assert c['state'] is c['clock'] is False
+    assert c['state'] is c['wishes'] is c['clock'] is False and c['position']=='relative'
     said = [run('mt-evaluate', o, '--model', 'packed/final', '--split', 'validation', '--verify', cwd=corpus).stdout for o in ('store','store.npz')]
     assert said[0]==said[1] and 'nats per token' in said[0]
 

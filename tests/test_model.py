@@ -6,8 +6,8 @@ from music_transformer.processor import Grammar
 from music_transformer.processor import SOS, EOS, PAD, encode, decode
 from music_transformer.data import Performance
 
-small = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64, max_distance=40)
-kinds = [dict(position=p, state=s, clock=c) for p in ('relative','rotary','sinusoidal','none') for s,c in ((True,True),(False,False))]
+small = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64, max_distance=40, position='relative')
+kinds = [dict(position=p, state=s, wishes=w, clock=c) for p in ('relative','rotary','sinusoidal','none') for s,w,c in ((True,True,True),(False,True,False),(False,False,False))]
 name = lambda o: '-'.join(map(str, o.values()))
 
 def make(**kw): torch.manual_seed(0); return MusicTransformer(ModelConfig(**small|kw)).eval()
@@ -91,12 +91,13 @@ def test_takes_of_a_batch_end_where_they_like():
     assert alone.ids==takes[2].ids
 
 def test_long_streams_are_well_formed():
-    for kw in (dict(), dict(state=False, clock=False)):
+    for kw in (dict(), dict(state=False, wishes=False, clock=False)):
         out = generate(make(n_layers=1, **kw), tokens=3000, seed=5, window=64).info['ids']
         assert len(out)==3001 and np.array_equal(encode(decode(out))[:-1][:2000], out[:2000])
 
 def test_greedy_draws_nothing():
     m = make()
+    with pytest.raises(TypeError, match='warmth is not a setting'): generate(m, tokens=5, warmth=1)
     assert generate(m, tokens=80, seed=1, temperature=0)==generate(m, tokens=80, seed=2, temperature=0)
 
 def test_broken_weights_are_said():
