@@ -98,15 +98,15 @@ def mt_train(
 def _train(o):
     from accelerate import PartialState
     from music_transformer.model import MusicTransformer
-    from music_transformer.training import fit
+    from music_transformer.training import fit, run_settings
     out,samples,resume = Path(o['out']),o['samples'],o['resume']
     if samples<0: raise ValueError(f'--samples must be 0 or more, not {samples}')
-    what,train = _settings(out, o) if resume else _from(o['From'], o) if 'From' in o else _recipe(o)
+    what,train = [_with(c, o) for c in run_settings(out)] if resume else _from(o['From'], o) if 'From' in o else _recipe(o)
     store = _store(Path(o['store']), out, resume)
     say = print if PartialState().is_main_process else lambda *_: None
     n = getattr(what, 'n_params', None) or MusicTransformer(what).n_params
     say(f'{n:,} parameters; {len(store.split("train")):,} tokens to learn from: {store}')
-    fit(store, what, train, out, resume=resume, after_validation=_watcher(samples))
+    fit(store, what, train, out, resume=resume, after_validation=samples and (lambda run: _watch(run, samples)))
     step = loads((out/'last/run.json').read_text())['step']
     say(f'{step} steps. The last model is in {out}/final, the best by validation in {out}/best; curves, samples and sound: tensorboard --logdir {out}')
 
@@ -136,11 +136,6 @@ def _from(path, o):
     model.load_state_dict(old.state_dict())
     return model,_recipe(dict(recipe='tune', context=old.cfg.max_distance) | o)[1]
 
-def _settings(out, o):
-    "The settings a run was begun with."
-    from music_transformer.training import run_settings
-    return tuple(_with(c, o) for c in run_settings(out))
-
 # %% ../nbs/07_cli.ipynb #00e82f50
 def _store(path, out, resume):
     "The token store at `path`; if there is MIDI instead, the store that is made of it in `out`."
@@ -153,17 +148,15 @@ def _store(path, out, resume):
     return TokenStore(out/'store')
 
 # %% ../nbs/07_cli.ipynb #b6cc09b8
-def _watcher(n):
-    "A callback for `fit`: a sample of `n` events into `samples/`, heard and seen in TensorBoard."
-    def _watch(run):
-        from music_transformer.data import write_midi
-        from music_transformer.generation import generate
-        net = run.copy() if n else None                                          # gathered from all processes
-        if not n or not run.board: return
-        p = generate(net, tokens=n, seed=1)
-        write_midi(p, run.out/f'samples/step-{run.step:06}.mid')
-        _show(run, net, p)
-    return _watch
+def _watch(run, n):
+    "A sample of `n` events into `samples/`, heard and seen in TensorBoard."
+    from music_transformer.data import write_midi
+    from music_transformer.generation import generate
+    net = run.copy()                                                             # gathered from all processes
+    if not run.board: return
+    p = generate(net, tokens=n, seed=1)
+    write_midi(p, run.out/f'samples/step-{run.step:06}.mid')
+    _show(run, net, p)
 
 def _show(run, net, p):
     from matplotlib.figure import Figure
@@ -241,24 +234,14 @@ def mt_compose(
     out = Path(out); check_writable(out)
     music = read_midi(primer) if primer else None
     if music and primer_seconds: music = music[:primer_seconds]
-    tick = _meter(seconds)
-    p = generate(MusicTransformer.from_pretrained(model), seconds=seconds, primer=music, keep_primer=not no_primer, seed=seed,
-                 temperature=temperature, top_k=top_k, top_p=top_p, progress=tick)
-    tick()
+    net = MusicTransformer.from_pretrained(model)
+    with tqdm(total=seconds, mininterval=.5, delay=.5, disable='IN_TEST' in os.environ, bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]') as bar:
+        p = generate(net, seconds=seconds, primer=music, keep_primer=not no_primer, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p,
+                     progress=lambda now: bar.update(min(now, seconds)-bar.n))
     name = f'{Path(primer).stem}-continued-{seed}' if primer else f'piece-{seed}'
     p = replace(p, title=name)
     files = [write_midi(p, out/f'{name}.mid'), write_audio(p, out/f'{name}.mp3', soundfont=font), write_roll(p, out/f'{name}.png')]
     print(f'{p.seconds:.1f} s of music, {len(p)} notes:', *files, sep='\n  ')
-
-# %% ../nbs/07_cli.ipynb #fafbffdd
-def _meter(seconds):
-    "A progress bar in seconds of music: call it with the seconds so far, and with nothing to close it. It appears at the first call."
-    bar = []
-    def tick(now=None):
-        if not bar: bar.append(tqdm(total=seconds, mininterval=.5, disable='IN_TEST' in os.environ, bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]'))
-        if now is None: bar[0].close()
-        else: bar[0].update(min(now, seconds)-bar[0].n)
-    return tick
 
 # %% ../nbs/07_cli.ipynb #19a52a10
 @command

@@ -89,17 +89,13 @@ class Take:
         if s.grammar:
             old = g.steps-self.struck[1]>=s.max_hold/STEP
             if self.forget: old |= len(self.ids)-self.struck[0]>=self.forget-1
-            _let_go(ok, g.down & old)
+            release = ok[NOTE_OFF:TIME_SHIFT] & g.down & old
+            if release.any(): ok[:] = False; ok[NOTE_OFF:TIME_SHIFT] = release     # nothing else until it is let go
         logits = logits.masked_fill(torch.from_numpy(~ok), -torch.inf)
         i = int(torch.multinomial(probabilities(logits, s.temperature, s.top_k, s.top_p, s.min_p), 1, generator=self.gen))
         self._push(i)
         self.over = self.ending.over(i, g)
         return i
-
-def _let_go(ok, forgotten):
-    "Where a forgotten key may be released now, allow only that."
-    release = ok[NOTE_OFF:TIME_SHIFT] & forgotten
-    if release.any(): ok[:] = False; ok[NOTE_OFF:TIME_SHIFT] = release
 
 # %% ../nbs/04_generation.ipynb #15de6013
 @torch.inference_mode()

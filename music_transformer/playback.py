@@ -12,23 +12,13 @@ import base64, html, io, os, re, threading
 from dataclasses import replace
 from pathlib import Path
 import numpy as np
-from .data import Performance, patch, read_midi, write_file, write_midi
+from .data import Performance, given_and_new, patch, read_midi, shade, write_file, write_midi
 from .sound import find_soundfont, get_soundfont, mp3, render, write_audio
 
 # %% ../nbs/05_playback.ipynb #dafecdcc
 _all_ = ['find_soundfont', 'get_soundfont', 'render', 'write_audio']
 
 # %% ../nbs/05_playback.ipynb #b7185dbd
-_composed = ['#1e59cd','#6b52d4','#9d4ec8','#c64cac','#e65086','#f96056','#fb7e11','#e8a106'] # soft to loud, each lighter than the last
-_primer = ['#0c7554','#0c815e','#228d68','#329873','#3fa47e','#4daf89','#59bb94','#66c7a0']
-
-def _shade(velocity): return np.clip((np.asarray(velocity).astype(int)-20)//12, 0, 7) # pianists seldom leave 20-115
-
-def _parts(p):
-    "Given notes and new notes, each with their colours."
-    given = p.notes['start']<(p.info.get('new_from') or 0)
-    return [(replace(p, notes=p.notes[m]),colours) for m,colours in ((given,_primer),(~given,_composed))]
-
 def _scale(fig, ax, colours, label):
     "The colours beside a roll, and the velocities they stand for."
     from matplotlib import cm, colors
@@ -45,14 +35,10 @@ def write_roll(
     from matplotlib.figure import Figure
     fig = Figure(figsize=(min(max(p.seconds*1600/60, 800), 12000)/100,5), dpi=100, layout='constrained')
     ax = fig.subplots()
-    p.plot(ax)                                                      # for its axes; the bars are drawn in our colours
-    for o in list(ax.patches): o.remove()
+    p.plot(ax)
+    for name,(part,colours) in zip(('velocity (primer)','velocity'), given_and_new(p)):
+        if len(part): _scale(fig, ax, colours, name)
     a,b = (float(p.notes['start'].min()),p.seconds) if len(p) else (0.,1.)
-    for name,(part,colours) in zip(('velocity (primer)','velocity'), _parts(p)):
-        n = part.notes
-        if not len(n): continue
-        ax.barh(n['pitch'], np.maximum(n['end']-n['start'], .08), left=n['start'], height=.8, color=np.array(colours)[_shade(n['velocity'])])
-        _scale(fig, ax, colours, name)
     ax.set(xlim=(a,max(b, a+1)), title=p.title if len(p) else f'{p.title} (no notes)'.strip())
     ax.grid(alpha=.25); ax.set_axisbelow(True); ax.spines[:].set_visible(False)
     if p.info.get('new_from'): ax.axvline(p.info['new_from'], color='#888', lw=1, ls='--')
@@ -68,11 +54,11 @@ def _roll(p, seconds):
     x = lambda t: np.rint(t*6000/seconds).astype(int)
     lines = ''.join(f'M0 {hi-k+.5:g}h6000' for k in range(0,128,12) if lo<k<hi)
     svg = [f'<path d="{lines}" stroke="currentColor" stroke-opacity=".16" stroke-width="1" vector-effect="non-scaling-stroke"/>']
-    for part,colours in _parts(p):
+    for part,colours in given_and_new(p):
         n = part.notes
-        a = x(n['start']); w = np.maximum(x(n['end'])-a-4, 15); y = hi-n['pitch'].astype(int); shade = _shade(n['velocity'])
-        for i in np.unique(shade):
-            d = ''.join(f'M{a} {y}h{w}' for a,y,w in zip(a[shade==i], y[shade==i], w[shade==i]))
+        a = x(n['start']); w = np.maximum(x(n['end'])-a-4, 15); y = hi-n['pitch'].astype(int); level = shade(n['velocity'])
+        for i in np.unique(level):
+            d = ''.join(f'M{a} {y}h{w}' for a,y,w in zip(a[level==i], y[level==i], w[level==i]))
             svg.append(f'<path d="{d}" stroke="{colours[i]}" stroke-width=".86"/>')
     labels = [(f'C{k//12-1}', f'right:100%;margin-right:5px;top:{100*(hi-k+1)/(hi-lo+1):.1f}%;transform:translateY(-50%)') for k in range(0,128,12) if lo<k<hi]
     step = next(o for o in (1,2,5,10,15,30,60,120,300,600) if seconds/o<=7 or o==600)
@@ -208,7 +194,7 @@ def _legend(p):
     "What the colours mean."
     ramp = lambda colours: f'soft<i class="mt-ramp" style="background:linear-gradient(90deg,{",".join(colours)})"></i>loud'
     names = ['primer: ','composed: '] if p.info.get('new_from') else ['','']
-    return ' '.join(f'<span class="mt-key">{name}{ramp(c)}</span>' for name,(part,c) in zip(names, _parts(p)) if len(part))
+    return ' '.join(f'<span class="mt-key">{name}{ramp(c)}</span>' for name,(part,c) in zip(names, given_and_new(p)) if len(part))
 
 # %% ../nbs/05_playback.ipynb #3c40c39a
 def player(
@@ -348,7 +334,7 @@ def work(self:Studio, i:int, model:str, primer, primer_seconds:float, seed:int, 
         if self.net[0]!=model: self.net = model, MusicTransformer.from_pretrained(None if model=='the packaged model' else model)
         if primer is not None: primer = (primer if isinstance(primer, Performance) else read_midi(primer))[:primer_seconds]
         p = generate(self.net[1], primer=primer, seed=seed, progress=self.tick, **settings)
-        about = f'seed {seed}, temperature {settings["temperature"]:g}, top-p {settings["top_p"]:g}'
+        about = f'seed {seed}, {settings["seconds"]:g} s, temperature {settings["temperature"]:g}, top-p {settings["top_p"]:g}' + (model!='the packaged model')*f', {Path(model).name}'
         p = replace(p, title=f'{primer.title} continued, {about}' if primer else about)
         self.bar.value = self.bar.max; self.say('Playing it ...')
         self.shown[i].outputs = (dict(output_type='display_data', metadata={}, data={'text/html': player(p, self.soundfont)}),)

@@ -69,17 +69,12 @@ def encode(
     if not p.seconds<10**6: raise ValueError(f'p must be shorter than a million seconds, not {p.seconds:.3g}')
     steps = lambda t: np.rint(t/STEP).astype(np.int64)
     on,off,pitch,velocity = on_grid(steps(n['start']), steps(n['end']), n['pitch'], n['velocity'])
-    N = len(on)
-    time,kind = np.concatenate([off, on]),np.repeat([0,1], N)           # ends come before strikes
-    pitch = np.concatenate([pitch, pitch])
-    order = np.lexsort((pitch, kind, time))
-    time,kind,pitch = time[order],kind[order],pitch[order]
-    touch = np.concatenate([velocity, velocity])[order]//4
-    strike = kind==1
-    changed = np.zeros(2*N, bool)                                       # a strike whose bin is new
+    events = np.array([np.r_[off,on], np.repeat([0,1], len(on)), np.r_[pitch,pitch], np.r_[velocity,velocity]//4])
+    time,strike,pitch,touch = events[:,np.lexsort(events[2::-1])]       # at one time ends come before strikes, low before high
+    strike = strike==1
+    changed = np.zeros(len(time), bool)                                 # a strike whose bin is new
     changed[strike] = np.diff(touch[strike], prepend=-1)!=0
-    gap = np.diff(time, prepend=0)
-    full,rest = np.divmod(gap, MAX_SHIFT)
+    full,rest = np.divmod(np.diff(time, prepend=0), MAX_SHIFT)
     width = full + (rest>0) + changed + 1                               # tokens an event brings with it
     last = np.cumsum(width)                                             # where its own token stands, after `sos`
     ids = np.full(2 + int(width.sum()), TIME_SHIFT+MAX_SHIFT-1, np.uint16)
@@ -97,24 +92,17 @@ def decode(
     given = np.asarray(ids).reshape(-1); ids = given.astype(np.int64)
     if not (ids==given).all(): raise ValueError('ids must be whole numbers')
     if len(ids) and not (0<=ids.min() and ids.max()<VOCAB_SIZE): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
-    is_shift = (ids>=TIME_SHIFT) & (ids<VELOCITY)
-    now = np.cumsum(np.where(is_shift, ids-TIME_SHIFT+1, 0))
-    touch = _in_force(ids, (ids>=VELOCITY) & (ids<PAD), VELOCITY+16) - VELOCITY
-    key = np.flatnonzero(ids<TIME_SHIFT)                                # the note_ons and note_offs
-    time,pitch,strike,touch = now[key],ids[key]%128,ids[key]<NOTE_OFF,touch[key]
-    order = np.argsort(pitch, kind='stable')                            # each key's own story, in order
-    time,pitch,strike,touch = (o[order] for o in (time,pitch,strike,touch))
+    now = np.cumsum(np.where((ids>=TIME_SHIFT) & (ids<VELOCITY), ids-TIME_SHIFT+1, 0))
+    key,vel = np.flatnonzero(ids<TIME_SHIFT),np.flatnonzero((ids>=VELOCITY) & (ids<PAD)) # the note_ons and note_offs; the velocities
+    key = key[np.argsort(ids[key]%128, kind='stable')]                  # each key's own story, in order
+    time,pitch,strike = now[key],ids[key]%128,ids[key]<NOTE_OFF
+    touch = np.append(16, ids[vel]-VELOCITY)[np.searchsorted(vel, key)] # the last so far
     end = now[-1] if len(now) else 0
     off = np.append(np.where(np.diff(pitch)==0, time[1:], end), end)[:len(time)]
     on,off,pitch,bins = on_grid(time[strike], off[strike], pitch[strike], touch[strike])
     notes = np.empty(len(on), note_dtype)
     notes['start'],notes['end'],notes['pitch'],notes['velocity'] = on*STEP,off*STEP,pitch,bins*4+2
     return Performance(notes)
-
-def _in_force(ids, mask, default):
-    "At each place the last of `ids` so far where `mask` holds, else `default`."
-    last = np.maximum.accumulate(np.where(mask, np.arange(len(ids)), -1))
-    return np.where(last>=0, ids[last], default)
 
 # %% ../nbs/01_processor.ipynb #3adbfe64
 class Grammar:
@@ -159,23 +147,10 @@ def legal(
     ids,            # (N,) a piece from its `sos` on
 )->np.ndarray:      # (N, V) bool
     "What may follow each of the ids."
-    ids = np.asarray(ids).astype(int)
-    nth,key = np.arange(1, len(ids)+1),np.arange(128)
-    def latest(m): return np.maximum.accumulate(np.where(m.T, nth, 0).T, 0)       # counted from 1; 0 for none yet
-    def at(n): return ids[np.maximum(n-1, 0)]
-    shift,vel = (TIME_SHIFT<=ids)&(ids<VELOCITY),(VELOCITY<=ids)&(ids<PAD)
-    on,off,waited,touched = map(latest, (ids<NOTE_OFF, (NOTE_OFF<=ids)&(ids<TIME_SHIFT), shift, vel))
-    down = latest(ids[:,None]==key) > latest(ids[:,None]==key+NOTE_OFF)
-    low_on = np.where(on>waited, at(on)+1, 0)
-    low_off = np.where(on>np.maximum(off, waited), 128, np.where(off>waited, at(off)-NOTE_OFF+1, 0))
-    free = ~down & (key>=low_on[:,None])
-    ok = np.zeros((len(ids), VOCAB_SIZE), bool)
-    ok[:,NOTE_ON:NOTE_OFF] = free & (touched>0)[:,None]
-    ok[:,NOTE_OFF:TIME_SHIFT] = down & (key>=low_off[:,None])
-    ok[:,TIME_SHIFT:VELOCITY] = (~shift | (ids==VELOCITY-1))[:,None]
-    ok[:,VELOCITY:PAD] = free.any(1, keepdims=True) & ((touched==0)[:,None] | (np.arange(VELOCITY, PAD)!=at(touched)[:,None]))
-    ok[:,EOS] = ~down.any(1) & ~shift
-    ok[vel,NOTE_OFF:] = False                                                     # a new velocity is for a strike
+    g,ok = Grammar(),np.empty((len(ids), VOCAB_SIZE), bool)
+    for n,i in enumerate(np.asarray(ids).tolist()):
+        if i<PAD: g.push(i)
+        ok[n] = g.allowed()
     return ok
 
 # %% ../nbs/01_processor.ipynb #d4d180b5

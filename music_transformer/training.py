@@ -609,8 +609,8 @@ def run_settings(
     "The settings that a run was begun with."
     path = Path(out)/'config.json'
     if not path.exists(): raise ValueError(f'{out} holds no run to resume.')
-    c = json.loads(path.read_text())
-    return ModelConfig(**c['model']),TrainConfig(**c['train'])
+    try: c = json.loads(path.read_text()); return ModelConfig(**c['model']),TrainConfig(**c['train'])
+    except (KeyError, TypeError, ValueError) as e: raise ValueError(f'{path} does not describe a run ({e}).') from None
 
 def read_options(words:list)->dict:
     "What words like `lr=1e-3` say, each as its setting's kind."

@@ -3,7 +3,8 @@ import os, struct, subprocess, sys
 from pathlib import Path
 import pytest
 from music_transformer.data import Performance
-from music_transformer.playback import _composed, _primer, compare, player, studio, write_roll
+from music_transformer.data import COMPOSED, PRIMER
+from music_transformer.playback import compare, player, studio, write_roll
 from music_transformer.sound import _small, find_soundfont, mp3, read_piano, render, write_audio
 
 root = Path(__file__).parent.parent
@@ -105,7 +106,7 @@ def light(colour):
     y = sum(w*(c/12.92 if c<=.04045 else ((c+.055)/1.055)**2.4) for w,c in zip((.2126,.7152,.0722), (int(colour[i:i+2],16)/255 for i in (1,3,5))))
     return 116*y**(1/3)-16
 
-@pytest.mark.parametrize('colours', [_composed, _primer])
+@pytest.mark.parametrize('colours', [COMPOSED, PRIMER])
 def test_louder_is_lighter_and_neither_paper_nor_night(colours):
     L = [light(c) for c in colours]
     assert all(2<b-a<7 for a,b in zip(L, L[1:])) and 35<L[0] and L[-1]<80, L
