@@ -338,6 +338,10 @@ class Block(nn.Module):
         x = x + self.drop(self.attn(self.norm1(x), turns, cache))
         return x + self.drop(self.ff(self.norm2(x)))
 
+def _init(m):
+    if isinstance(m, (nn.Linear, nn.Embedding)): nn.init.normal_(m.weight, std=.02)
+    if isinstance(m, nn.Linear) and m.bias is not None: nn.init.zeros_(m.bias)
+
 # %% ../nbs/02_model.ipynb #0f7b2df0
 class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0', tags=['music','midi','piano']):
     "A decoder over the 391 ids: `model(ids)` gives the logits of each next id."
@@ -349,13 +353,9 @@ class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0
         self.blocks = nn.ModuleList(Block(cfg, i) for i in range(cfg.n_layers))
         self.norm,self.head = nn.LayerNorm(cfg.d_model),nn.Linear(cfg.d_model, cfg.vocab_size, bias=False)
         self.wishes = StateOutput(cfg.d_model) if cfg.wishes else None
-        self.apply(self._init)
+        self.apply(_init)
         for b in self.blocks:                                          # deeper sums start no larger
             for o in (b.attn.out, b.ff[2]): nn.init.normal_(o.weight, std=.02/math.sqrt(2*cfg.n_layers))
-
-    def _init(self, m):
-        if isinstance(m, (nn.Linear, nn.Embedding)): nn.init.normal_(m.weight, std=.02)
-        if isinstance(m, nn.Linear) and m.bias is not None: nn.init.zeros_(m.bias)
 
     def forward(self,
         ids:Tensor,        # (B, T) int64
