@@ -12,13 +12,14 @@ __all__ = ['BUDGET', 'LARGE', 'dense_attention', 'take_turns', 'attention_times'
 import os, time
 from dataclasses import replace
 from json import dumps
+from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
 from accelerate import PartialState
 from tqdm.auto import tqdm
-from .data import write_file
+from .data import check_writable, write_file
 from .processor import SOS, PAD
 from .model import MusicTransformer, ModelConfig, rel_attention
 from .training import TrainConfig, Run, Metrics, best_precision, keep_memory, make_optimizers, token_loss
@@ -130,7 +131,8 @@ def generation_times(cfg:ModelConfig=None, tokens:int=10_000, window:int=1024, d
 # %% ../nbs/08_benchmark.ipynb #3a7ea087
 def benchmark(quick:bool=False, device=None)->dict: # name: value, budget and whether it is kept
     "Every ratio of the budget. `quick` uses toy sizes: it shows that it runs, not how fast."
-    device = device or PartialState().device.type
+    here = PartialState().device.type; device = device or here
+    if device!=here: raise ValueError(f'{device} was asked for, but this process works on {here} already; begin a new one with ACCELERATE_USE_CPU set to true or false')
     if device=='cpu': keep_memory()                                              # as `fit` does
     cfg = ModelConfig.seed(**dict(d_model=64, n_layers=2, n_heads=2, max_distance=128) if quick else {})
     train = TrainConfig.seed_recipe(**dict(context=128) if quick else {})
@@ -172,9 +174,10 @@ def mt_benchmark(
     device:str=None,     # cpu or cuda; cuda where there is one
 ):
     "Measure attention, training step and generation beside the textbook's versions."
+    if device=='cpu': os.environ['ACCELERATE_USE_CPU'] = 'true'
     device = device or PartialState().device.type
     if device not in ('cpu','cuda') or device=='cuda' and not torch.cuda.is_available(): raise ValueError(f'--device must be cpu, or cuda where there is one, not {device}')
-    if json: write_file(json, b'')                                               # better to fail now than in four minutes
+    if json: check_writable(Path(json).absolute().parent)                        # better to fail now than in four minutes
     r = benchmark(quick, device)
     print(f'{device}, {torch.get_num_threads()} threads, {best_precision(torch.device(device))!r} precision'); print(show(r))
     if json: write_file(json, dumps(r, indent=1).encode())

@@ -1,4 +1,4 @@
-"""Five commands: prepare, train, evaluate, compose, render. Each is a thin line over the notebooks before this one.
+"""Five commands: prepare, train, evaluate, compose, render, over the notebooks before this one. (A sixth, `mt-benchmark`, has a notebook of its own.)
 
 Docs: https://music-transformer.github.io/music_transformer/cli.html.md"""
 
@@ -212,7 +212,7 @@ def mt_evaluate(
 @command
 def mt_compose(
     model:str=None,         # checkpoint folder or hub name; the packaged model when left out
-    primer:str=None,        # a MIDI file to continue
+    primer:str=None,        # a MIDI file to continue; the model goes by its last events, as many as its context
     primer_seconds:float=None, # take only so much of its beginning
     no_primer:bool=False,   # leave the primer out of what is written
     seconds:float=60.,      # of new music
@@ -220,7 +220,8 @@ def mt_compose(
     temperature:float=1.,   # below 1 more careful, above 1 more daring; 0 takes the likeliest each time
     top_k:int=0,            # draw among the k likeliest events; 0 for all
     top_p:float=.99,        # draw among the events that together hold this share of the probability
-    out:str='.',            # folder for the files
+    max_hold:float=5.,      # seconds after which a key that is down is let go
+    out:str='.',            # folder for the files; those of the same name are replaced
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
 ):
     "Compose a piece, or continue one: a MIDI file, an MP3 and a piano roll."
@@ -236,7 +237,7 @@ def mt_compose(
     if music and primer_seconds: music = music[:primer_seconds]
     net = MusicTransformer.from_pretrained(model)
     with tqdm(total=seconds, mininterval=.5, delay=.5, disable='IN_TEST' in os.environ, bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]') as bar:
-        p = generate(net, seconds=seconds, primer=music, keep_primer=not no_primer, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p,
+        p = generate(net, seconds=seconds, primer=music, keep_primer=not no_primer, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, max_hold=max_hold,
                      progress=lambda now: bar.update(min(now, seconds)-bar.n))
     name = f'{Path(primer).stem}-continued-{seed}' if primer else f'piece-{seed}'
     p = replace(p, title=name)

@@ -84,7 +84,8 @@ def shade(
 
 def given_and_new(p:Performance)->list: # of (`Performance`, its colours)
     "The given notes, and the new ones."
-    given = p.notes['start']<(p.info.get('new_from') or 0)
+    k = p.info.get('primer_notes')
+    given = p.notes['start']<(p.info.get('new_from') or 0) if k is None else np.arange(len(p))<k
     return [(replace(p, notes=p.notes[m]),colours) for m,colours in ((given,PRIMER),(~given,COMPOSED))]
 
 # %% ../nbs/00_data.ipynb #c899663a
@@ -99,9 +100,9 @@ def plot(
     n,wide = self.notes,max(self.seconds, 1)
     for part,colours in given_and_new(self):
         if not len(o := part.notes): continue
-        ax.barh(o['pitch'], np.maximum(o['end']-o['start'], wide/800), left=o['start'], height=.8, linewidth=0, color=np.array(colours)[shade(o['velocity'])])
+        ax.barh(o['pitch'], np.maximum(o['end']-o['start']-wide/400, wide/800), left=o['start'], height=.8, linewidth=0, color=np.array(colours)[shade(o['velocity'])])
     lo,hi = (int(n['pitch'].min()),int(n['pitch'].max())) if len(n) else (60,72)
-    ax.set(xlabel='seconds', ylabel='pitch', ylim=(lo-2.,hi+2.), xlim=(0,wide), title=self.title)
+    ax.set(xlabel='seconds', ylabel='pitch', ylim=(lo-2.,hi+2.), xlim=(0,wide)); ax.set_title(self.title, parse_math=False) # a $ is a $
     ticks = [p for p in range(0,128,12) if lo-2<=p<=hi+2]
     ax.set_yticks(ticks, [f'C{p//12-1}' for p in ticks])
     return ax

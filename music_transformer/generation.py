@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
 from .data import Performance, read_midi
-from .processor import (encode, decode, Grammar, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP)
+from .processor import (encode, decode, Grammar, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP, MAX_SHIFT)
 from .model import MusicTransformer, Cache
 
 # %% ../nbs/04_generation.ipynb #698b2409
@@ -44,7 +44,7 @@ class Sampling:
     "How events are drawn."
     temperature:float = 1.  # 0 takes the likeliest
     top_k:int = 0           # 0 for all
-    top_p:float = .99     # 06_analysis has measured which is best
+    top_p:float = .99       # below 1 the least likely are left out; 06_analysis measures what that costs
     min_p:float = 0.
     grammar:bool = True     # offer only what may follow, and only keys that a piano has
     max_hold:float = 5.     # seconds after which a key is let go; a matter of the grammar
@@ -84,7 +84,7 @@ class Take:
         "Draw the next id."
         if torch.isnan(logits).any(): raise ValueError('the model answers with NaN; its weights are damaged.')
         s,g = self.s,self.g
-        ok = g.allowed() if s.grammar else np.arange(VOCAB_SIZE)<PAD
+        ok = g.allowed() if s.grammar else ~np.isin(np.arange(VOCAB_SIZE), (PAD,SOS))
         self.ending.veto(g, ok)
         if s.grammar:
             old = g.steps-self.struck[1]>=s.max_hold/STEP
@@ -134,20 +134,25 @@ class Ending:
         seconds:float=math.inf,  # the asked length
         begin:int=0,    # steps that lie before it: a primer
         tokens:int=0,   # end after exactly so many events instead
-    ): self.steps,self.grace,self.begin,self.left,self.still = seconds/STEP,min(seconds/5, 4)/STEP,begin,tokens or math.inf,0
+    ):
+        self.steps,self.grace = seconds/STEP,min(seconds/5, 4)/STEP
+        self.begin,self.left,self.still = begin,tokens or math.inf,0
 
     def veto(self, g:Grammar, ok:np.ndarray):
         now = g.steps-self.begin
+        if g.velocity is None and not g.down.any() and g.steps>=MAX_SHIFT: ok[TIME_SHIFT:VELOCITY] = False # a piece begins after a second at most
         if now<.9*self.steps: ok[EOS] = False
         if now>=self.steps+self.grace:
             if not VELOCITY<=g.last<PAD: ok[NOTE_ON:NOTE_OFF] = False
             ok[VELOCITY:PAD] = False
 
     def over(self, i:int, g:Grammar)->bool:
-        now = g.steps-self.begin
-        self.left -= 1
-        self.still = 0 if TIME_SHIFT<=i<VELOCITY else self.still+1                 # events at one instant: the grammar lets it pass, but without it...
-        return i==EOS or self.left<=0 or self.left==math.inf and self.still>1000 or now>=self.steps+2*self.grace or (now>=self.steps and not g.down.any() and NOTE_OFF<=i<VELOCITY)
+        if g.velocity is None and g.steps<2*MAX_SHIFT: self.begin = g.steps      # ... and the rest before it is not counted
+        now,self.left = g.steps-self.begin,self.left-1
+        self.still = 0 if TIME_SHIFT<=i<VELOCITY else self.still+1               # events at one instant
+        stuck = self.left==math.inf and self.still>1000                          # only without the grammar
+        silent = not g.down.any() and NOTE_OFF<=i<VELOCITY
+        return i==EOS or self.left<=0 or stuck or now>=self.steps+2*self.grace or (now>=self.steps and silent)
 
 # %% ../nbs/04_generation.ipynb #4d2646f8
 def _primer_ids(primer):
@@ -159,7 +164,7 @@ def _primer_ids(primer):
     return ids[:np.flatnonzero(ids<NOTE_OFF)[-1]+1]
 
 def _takes(model, seconds, tokens, primer, seeds, window, sampling):
-    "Takes that are ready to begin, their settings checked; the primer's length in ids and in steps; the window."
+    "Takes that are ready to begin, their settings checked; the primer's length in ids; the window."
     for kind,k,v in ((Real,'seconds',seconds), (Integral,'tokens',tokens), (Integral,'window',window)):
         if v is not None or k=='seconds' and tokens is None: _is(kind, k, v)
     if tokens is not None and tokens<1: raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
@@ -173,7 +178,7 @@ def _takes(model, seconds, tokens, primer, seeds, window, sampling):
     ids,window,s = _primer_ids(primer),window or model.cfg.max_distance,Sampling(**sampling)
     begin = sum(int(i)-TIME_SHIFT+1 for i in ids if TIME_SHIFT<=i<VELOCITY)
     end = lambda: Ending(seconds, begin) if tokens is None else Ending(begin=begin, tokens=tokens)
-    return [Take(ids, seed, end(), s, 0 if model.cfg.state or model.cfg.wishes else window) for seed in seeds],len(ids),begin,window
+    return [Take(ids, seed, end(), s, 0 if model.cfg.state or model.cfg.wishes else window) for seed in seeds],len(ids),window
 
 # %% ../nbs/04_generation.ipynb #3c87da68
 def generate(
@@ -189,9 +194,9 @@ def generate(
 )->Performance: # `info` holds seed, primer_notes, new_from (seconds) and ids; a list for a list of seeds
     "Compose a piece, or continue one."
     several = isinstance(seed, (list, tuple, range, np.ndarray))
-    takes,n,begin,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling)
+    takes,n,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling)
     for _ in compose(model, takes, window):
-        if progress: progress((max(t.g.steps for t in takes)-begin)*STEP)
+        if progress: progress(max(t.g.steps-t.ending.begin for t in takes)*STEP)
     done = [_result(np.array(t.ids), n, t.seed, keep_primer) for t in takes]
     return done if several else done[0]
 
@@ -213,8 +218,8 @@ def stream(
     **sampling,
 ): # yields (seconds, pitch, velocity); velocity 0 is a release
     "Compose, and hand out each strike and release as soon as it is known."
-    [take],_,begin,window = _takes(model, seconds, tokens, primer, [seed], window, sampling)
-    down = set()                                                        # keys that were struck here: a primer's are the player's own
+    [take],_,window = _takes(model, seconds, tokens, primer, [seed], window, sampling)
+    begin,down = take.ending.begin,set()                                                      # keys that were struck here: a primer's are the player's own
     def _play():
         for [i] in compose(model, [take], window):
             now,key = (take.g.steps-begin)*STEP,i%128

@@ -174,7 +174,7 @@ def _mp3(p, soundfont):
     "What of it is heard on a page, the sound, and what was done to keep it light."
     whole,note = p.seconds,f'Piano: {find_soundfont(soundfont).stem}.'
     if whole<=_full: return p, mp3(p, soundfont), note
-    if whole>_longest: p = p[:_longest]
+    if whole>_longest: p = replace(p[:_longest], info=p.info)
     return p, mp3(p, soundfont, light=True), f'{note} Mono at 40 kbit/s, to keep this page light.' + (
         f' The first {_clock(_longest)} of {_clock(whole)}; write_audio gives the whole.' if whole>_longest else '')
 
@@ -193,8 +193,9 @@ def _silent(p, why):
 def _legend(p):
     "What the colours mean."
     ramp = lambda colours: f'soft<i class="mt-ramp" style="background:linear-gradient(90deg,{",".join(colours)})"></i>loud'
-    names = ['primer: ','composed: '] if p.info.get('new_from') else ['','']
-    return ' '.join(f'<span class="mt-key">{name}{ramp(c)}</span>' for name,(part,c) in zip(names, given_and_new(p)) if len(part))
+    given,new = given_and_new(p)
+    names = ['primer: ','composed: '] if len(given[0]) else ['','']
+    return ' '.join(f'<span class="mt-key">{name}{ramp(c)}</span>' for name,(part,c) in zip(names, (given,new)) if len(part))
 
 # %% ../nbs/05_playback.ipynb #3c40c39a
 def player(
@@ -218,10 +219,12 @@ def player(
         '<div class="mt-note mt-mute" hidden>This browser cannot play the sound; the links above lead to it.</div>',
         f'<div class="mt-note">{note}</div>' if note else '', f'<script>(() => {{{_js_sound}{_js_hands}}})()</script></div>'])
 
+def _shown(p, soundfont=None):
+    try: return player(p, soundfont)
+    except (OSError, ValueError) as e: return _silent(p, f'No sound: {e}')
+
 @patch
-def _repr_html_(self:Performance):
-    try: return player(self)
-    except (OSError, ValueError) as e: return _silent(self, f'No sound: {e}')
+def _repr_html_(self:Performance): return _shown(self)
 
 # %% ../nbs/05_playback.ipynb #7fff8030
 def compare(
@@ -295,11 +298,16 @@ def offer(self:Studio, name:str, content:bytes):
 @patch
 def write(self:Studio, i:int):
     "Save a take: MIDI, MP3 and piano roll."
-    p = self.takes[i]
-    name = self.out/(re.sub(r'\W+', '-', p.title).strip('-') or 'take')
-    try: files = [write_midi(p, f'{name}.mid'), write_audio(p, f'{name}.mp3', soundfont=self.soundfont), write_roll(p, f'{name}.png')]
+    try: files = self.files(self.takes[i])
     except OSError as e: return self.say(f'{self.out} cannot be written: {e}')
     self.say('Saved ' + ', '.join(map(str, files)))
+
+@patch
+def files(self:Studio, p:Performance)->list: # of paths
+    "Write a take under a name that no file has yet."
+    name = self.out/(re.sub(r'\W+', '-', p.title).strip('-') or 'take')
+    name = next(o for o in (f'{name}{n}' for n in ('', *(f'-{n}' for n in range(2, 10**6)))) if not Path(f'{o}.mid').exists())
+    return [write_midi(p, f'{name}.mid'), write_audio(p, f'{name}.mp3', soundfont=self.soundfont), write_roll(p, f'{name}.png')]
 
 # %% ../nbs/05_playback.ipynb #9dd812ef
 class _Stopped(Exception): pass
@@ -308,13 +316,11 @@ class _Stopped(Exception): pass
 def compose(self:Studio, *_):
     "Begin a take in a thread of its own."
     if self.thread and self.thread.is_alive(): return self.say('It is composing already.')
-    free = [i for i in (0,1) if not self.keep[i].value]
-    if not free: return self.say('Both takes are kept; let one go first.')
-    i = min(free, key=lambda i: self.age[i])
+    if all(o.value for o in self.keep): return self.say('Both takes are kept; let one go first.')
     settings = {k:o.value for k,o in self.set.items() if k!='upload'}
     self.stopped,self.go.disabled,self.stop.disabled = False,True,False
     self.bar.value,self.bar.max = 0,settings['seconds']
-    self.thread = threading.Thread(target=self.work, args=(i,), kwargs=settings, daemon=True)
+    self.thread = threading.Thread(target=self.work, kwargs=settings, daemon=True)
     self.thread.start()
 
 @patch
@@ -325,8 +331,8 @@ def tick(self:Studio, now:float):
 
 # %% ../nbs/05_playback.ipynb #ba3a40b8
 @patch
-def work(self:Studio, i:int, model:str, primer, primer_seconds:float, seed:int, **settings):
-    "Compose take `i` and show it. Whatever goes wrong is said on the panel."
+def work(self:Studio, model:str, primer, primer_seconds:float, seed:int, **settings):
+    "Compose a take and show it. Whatever goes wrong is said on the panel."
     from music_transformer.generation import generate
     from music_transformer.model import MusicTransformer
     try:
@@ -337,7 +343,9 @@ def work(self:Studio, i:int, model:str, primer, primer_seconds:float, seed:int, 
         about = f'seed {seed}, {settings["seconds"]:g} s, temperature {settings["temperature"]:g}, top-p {settings["top_p"]:g}' + (model!='the packaged model')*f', {Path(model).name}'
         p = replace(p, title=f'{primer.title} continued, {about}' if primer else about)
         self.bar.value = self.bar.max; self.say('Playing it ...')
-        self.shown[i].outputs = (dict(output_type='display_data', metadata={}, data={'text/html': player(p, self.soundfont)}),)
+        i = min((i for i in (0,1) if not self.keep[i].value), key=lambda i: self.age[i], default=None)
+        if i is None: return self.say(f'Both takes were kept meanwhile; the new one is saved as {self.files(p)[0]}')
+        self.shown[i].outputs = (dict(output_type='display_data', metadata={}, data={'text/html': _shown(p, self.soundfont)}),)
         self.takes[i],self.age[i],self.save[i].disabled = p,max(self.age)+1,False
         self.say(f'Take {"AB"[i]}: {p.seconds:.0f} s, {len(p)} notes.')
     except _Stopped: self.say('Stopped.')
@@ -350,7 +358,7 @@ def picture(self:Studio)->str: # HTML
     "The panel as it stands, without life."
     row = lambda o: f'<tr><td style="text-align:right">{html.escape(o.description)}</td><td style="text-align:left"><b>{html.escape(str(getattr(o, "label", None) or o.value))}</b></td></tr>'
     rows = ''.join(row(o) for k,o in self.set.items() if k!='upload')
-    takes = ''.join(f'<div><b>Take {"AB"[i]}</b>{player(p, self.soundfont)}</div>' for i,p in enumerate(self.takes) if p)
+    takes = ''.join(f'<div><b>Take {"AB"[i]}</b>{_shown(p, self.soundfont)}</div>' for i,p in enumerate(self.takes) if p)
     return (f'<table>{rows}</table><p><button disabled>Compose</button> <button disabled>Stop</button> {html.escape(self.said.value)}</p>'
             f'<div class="mt-compare">{takes}</div><p><i>A picture of the studio. It comes to life where the notebook is run.</i></p>')
 
