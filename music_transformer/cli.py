@@ -220,7 +220,7 @@ def mt_compose(
     temperature:float=1.,   # below 1 more careful, above 1 more daring; 0 takes the likeliest each time
     top_k:int=0,            # draw among the k likeliest events; 0 for all
     top_p:float=.99,        # draw among the events that together hold this share of the probability
-    max_hold:float=5.,      # seconds after which a key that is down is let go
+    max_hold:float=5.,      # seconds; a key held for longer is let go at the next event
     out:str='.',            # folder for the files; those of the same name are replaced
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
 ):

@@ -47,7 +47,7 @@ class Sampling:
     top_p:float = .99       # below 1 the least likely are left out; 06_analysis measures what that costs
     min_p:float = 0.
     grammar:bool = True     # offer only what may follow, and only keys that a piano has
-    max_hold:float = 5.     # seconds after which a key is let go; a matter of the grammar
+    max_hold:float = 5.     # seconds; a key held for longer is let go at the next event. A matter of the grammar
 
     def __post_init__(self):
         for k in ('temperature','top_p','min_p','max_hold'): _is(Real, k, getattr(self, k))
@@ -219,7 +219,7 @@ def stream(
 ): # yields (seconds, pitch, velocity); velocity 0 is a release
     "Compose, and hand out each strike and release as soon as it is known."
     [take],_,window = _takes(model, seconds, tokens, primer, [seed], window, sampling)
-    begin,down = take.ending.begin,set()                                                      # keys that were struck here: a primer's are the player's own
+    begin,down = take.ending.begin,set()                                # keys that were struck here: a primer's are the player's own
     def _play():
         for [i] in compose(model, [take], window):
             now,key = (take.g.steps-begin)*STEP,i%128
