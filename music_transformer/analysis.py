@@ -7,14 +7,14 @@ Docs: https://music-transformer.github.io/music_transformer/analysis.html.md"""
 # %% auto #0
 __all__ = ['feature_names', 'plot_events', 'plot_model', 'smooth', 'curves', 'plot_curves', 'read_looks', 'plot_looks',
            'read_samples', 'plot_kinds', 'loss_by_position', 'plot_positions', 'attention_weights', 'places',
-           'look_back', 'half_within', 'plot_attention', 'features', 'histograms', 'overlaps', 'plot_distributions',
-           'plot_overlaps', 'overlap_noise', 'overlap_ceiling', 'sweep', 'plot_sweep']
+           'look_back', 'half_within', 'plot_attention', 'end_chances', 'plot_ends', 'features', 'histograms',
+           'overlaps', 'plot_distributions', 'plot_overlaps', 'overlap_noise', 'overlap_ceiling', 'sweep', 'plot_sweep']
 
 # %% ../nbs/06_analysis.ipynb #abf3d5c2
 from pathlib import Path
 import numpy as np, torch
 from .data import Performance, read_midi
-from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, STEP, decode, encode
+from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, EOS, STEP, decode, encode
 from .model import MusicTransformer, ModelConfig
 from .training import PAST, read_metrics, score_windows
 from .generation import Sampling, generate
@@ -54,7 +54,7 @@ def plot_model(
     import matplotlib.pyplot as plt
     heads = f'{c.n_heads//2} heads by events,\n{c.n_heads-c.n_heads//2} by seconds' if c.clock else f'{c.n_heads} heads,\nby events'
     boxes = [('the music so far','down, up,\nvelocity, time', '#e6e6ea'), ('numbers', f'{c.d_model} for each event' + ('\n+ keys down, touch,\ntime since a strike' if c.state else ''), '#f6dcc3'),
-             ('look back', heads, '#cfe3d4'), ('think', f'{c.d_ff} small units,\neach event alone', '#cfe3d4'), ('chances', f'one for each\nof {c.vocab_size} next events', '#f6dcc3')]
+             ('look back', heads, '#cfe3d4'), ('think', f'{c.d_ff} small units,\neach event alone', '#cfe3d4'), ('chances', f'one for each\nof {c.vocab_size} next events' + ('\n+ wishes for keys' if c.wishes else ''), '#f6dcc3')]
     fig,ax = plt.subplots(figsize=(10.5,2.5), layout='constrained')
     for i,(name,text,colour) in enumerate(boxes):
         ax.text(i, 0, f'$\\bf{{{name.replace(" ", "~")}}}$\n{text}', ha='center', va='center', fontsize=9.5, linespacing=1.4, color='k', bbox=dict(boxstyle='round,pad=.6', fc=colour, ec='.6'))
@@ -258,6 +258,37 @@ def plot_attention(
             ax.set_title((f'head {h}, counts {"events" if h<n else "seconds"}\n' if row==0 else '')+f'half within {unit}', fontsize=10)
     return fig
 
+# %% ../nbs/06_analysis.ipynb #5e57108c
+@torch.no_grad()
+def end_chances(
+    model:MusicTransformer,
+    pieces:list,     # ids of each whole piece, `eos` at its end
+    context:int=512, # ids in a window
+)->tuple: # (N,) and (M,): natural logarithms of the chance of `eos` at the ends, and wherever else nothing sounds
+    "How likely an end is, in the last window of each piece and in one from its middle."
+    ends,others = [],[]
+    model.eval()
+    for ids in (np.asarray(o, np.int64) for o in pieces):
+        up = (NOTE_OFF<=ids) & (ids<TIME_SHIFT)
+        still = up & (np.cumsum(ids<NOTE_OFF)==np.cumsum(up))                   # the last key that was down has come up
+        for b in [len(ids)] + [len(ids)//2]*(len(ids)>2*context+1):
+            a,x = max(b-context-1, 0),torch.from_numpy(ids[:b])[None]
+            logp = model(x[:,a:-1], past=x[:,max(a-PAST, 0):a])[0].log_softmax(-1)[:,EOS].numpy()
+            for k in np.flatnonzero(still[a:b-1]): (ends if ids[a+k+1]==EOS else others).append(float(logp[k]))
+    return np.array(ends),np.array(others)
+
+def plot_ends(
+    ends, others, # (N,) and (M,) what `end_chances` returned
+): # matplotlib figure
+    "The chance of an end, where there is one and where there is none."
+    import matplotlib.pyplot as plt
+    fig,ax = plt.subplots(figsize=(7,2.4), layout='constrained')
+    edges = np.linspace(-12, 0, 49)
+    for v,name in ((others,'the music goes on'), (ends,'the piece ends')):
+        ax.hist(np.clip(np.asarray(v)/np.log(10), -12, 0), edges, weights=np.full(len(v), 1/len(v)), alpha=.6, label=f'{name} ({len(v)})')
+    ax.set(xlabel='chance that the model gives to an end', ylabel='share', yticks=[], xticks=[-12,-9,-6,-3,0]); ax.set_xticklabels(['$10^{-12}$ or less','$10^{-9}$','$10^{-6}$','$10^{-3}$','1']); ax.legend()
+    return fig
+
 # %% ../nbs/06_analysis.ipynb #33999230
 def _grid(lo, hi, n): return np.unique(np.geomspace(lo, hi, n).round(2))-STEP/2 # between the steps of 10 ms, so that each bin has its share of them
 
@@ -365,7 +396,7 @@ def overlap_ceiling(
 def sweep(
     model:MusicTransformer,
     real,  # a list of performances
-    temperatures=(.8,.9,1.,1.1), top_ps=(.9,.95,.98,.99,1.),
+    temperatures=(.8,.9,1.,1.1,1.2,1.3), top_ps=(.9,.95,.98,.99,1.),
     tokens:int=1024, seeds=range(1,25),
 )->dict: # plain numbers, for `plot_sweep` or a JSON file
     "Compose a piece for each seed with each setting, and see how much they have in common with real ones."

@@ -220,7 +220,8 @@ def mt_compose(
     temperature:float=1.,   # below 1 more careful, above 1 more daring; 0 takes the likeliest each time
     top_k:int=0,            # draw among the k likeliest events; 0 for all
     top_p:float=.99,        # draw among the events that together hold this share of the probability
-    max_hold:float=5.,      # seconds; a key held for longer is let go at the next event
+    max_hold:float=5.,      # seconds after which a key is let go
+    tails:int=8,            # ways to go on near the end, of which the one with the likeliest end is taken; 1 is quicker
     out:str='.',            # folder for the files; those of the same name are replaced
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
 ):
@@ -237,7 +238,7 @@ def mt_compose(
     if music and primer_seconds: music = music[:primer_seconds]
     net = MusicTransformer.from_pretrained(model)
     with tqdm(total=seconds, mininterval=.5, delay=.5, disable='IN_TEST' in os.environ, bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]') as bar:
-        p = generate(net, seconds=seconds, primer=music, keep_primer=not no_primer, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, max_hold=max_hold,
+        p = generate(net, seconds=seconds, primer=music, keep_primer=not no_primer, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, max_hold=max_hold, tails=tails,
                      progress=lambda now: bar.update(min(now, seconds)-bar.n))
     name = f'{Path(primer).stem}-continued-{seed}' if primer else f'piece-{seed}'
     p = replace(p, title=name)

@@ -10,12 +10,13 @@ __all__ = ['probabilities', 'Sampling', 'Take', 'compose', 'Ending', 'generate',
 # %% ../nbs/04_generation.ipynb #6ff1fc2f
 import math
 from contextlib import contextmanager
+from copy import copy, deepcopy
 from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from pathlib import Path
 import numpy as np, torch
 from torch import Tensor
-from .data import Performance, read_midi
+from .data import Performance, patch, read_midi
 from .processor import (encode, decode, Grammar, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP, MAX_SHIFT)
 from .model import MusicTransformer, Cache
 
@@ -47,7 +48,7 @@ class Sampling:
     top_p:float = .99       # below 1 the least likely are left out; 06_analysis measures what that costs
     min_p:float = 0.
     grammar:bool = True     # offer only what may follow, and only keys that a piano has
-    max_hold:float = 5.     # seconds; a key held for longer is let go at the next event. A matter of the grammar
+    max_hold:float = 5.     # seconds after which a key is let go. A matter of the grammar
 
     def __post_init__(self):
         for k in ('temperature','top_p','min_p','max_hold'): _is(Real, k, getattr(self, k))
@@ -72,7 +73,9 @@ class Take:
         forget:int=0,       # ids after which a key is forgotten; 0 for never
     ):
         self.ids,self.seed,self.ending,self.s,self.forget,self.over = [SOS],seed,ending,sampling,forget,False
+        self.tails,self.end = [],(-math.inf,None)                              # the other takes that began as this one; its best end
         self.gen,self.g = torch.Generator().manual_seed(int(seed)),Grammar(keys=(21,108))
+        self.hold = max(1, int(min(sampling.max_hold/STEP, 2**31)+1e-6))
         self.struck = np.zeros((2, 128), int)                                  # each key's last `note_on`: which id, which step
         for i in ids[1:]: self._push(int(i))
 
@@ -87,10 +90,12 @@ class Take:
         ok = g.allowed() if s.grammar else ~np.isin(np.arange(VOCAB_SIZE), (PAD,SOS))
         self.ending.veto(g, ok)
         if s.grammar:
-            old = g.steps-self.struck[1]>=s.max_hold/STEP
-            if self.forget: old |= len(self.ids)-self.struck[0]>=self.forget-1
-            release = ok[NOTE_OFF:TIME_SHIFT] & g.down & old
-            if release.any(): ok[:] = False; ok[NOTE_OFF:TIME_SHIFT] = release     # nothing else until it is let go
+            left = np.where(g.down, self.struck[1]+self.hold-g.steps, self.hold)   # steps for which a key may still be down
+            if self.forget: left[len(self.ids)-self.struck[0]>=self.forget-1] = 0
+            ok[TIME_SHIFT+max(1, left[g.down].min(initial=MAX_SHIFT)):VELOCITY] = False
+            old = np.flatnonzero(ok[NOTE_OFF:TIME_SHIFT] & (left<=0))
+            if len(old): ok[:] = False; ok[NOTE_OFF+old[0]] = True                 # nothing else until it is let go
+        if ok[EOS] and not g.down.any(): self.end = max(self.end, (float(logits.log_softmax(0)[EOS]), len(self.ids)))
         logits = logits.masked_fill(torch.from_numpy(~ok), -torch.inf)
         i = int(torch.multinomial(probabilities(logits, s.temperature, s.top_k, s.top_p, s.min_p), 1, generator=self.gen))
         self._push(i)
@@ -111,8 +116,8 @@ def compose(
     while takes:
         with _ready(model): logits = model(x, cache, past)[:,-1].float().cpu()
         yield [t.draw(o) for t,o in zip(takes, logits)]
-        stay = [n for n,t in enumerate(takes) if not t.over]
-        if len(stay)<len(takes): takes = [takes[n] for n in stay]; cache.select(stay)
+        on = [(n,o) for n,t in enumerate(takes) for o in t.go_on()]
+        if [o for _,o in on]!=takes: takes = [o for _,o in on]; cache.select([n for n,_ in on])
         x,past = torch.tensor([t.ids[-1:] for t in takes], device=device),None
 
 @contextmanager
@@ -130,13 +135,17 @@ def _ready(model):
 # %% ../nbs/04_generation.ipynb #ec5e8e78
 class Ending:
     "When a piece of so many seconds may end, and when it must."
+    rest = .5           # seconds of silence that are an end
     def __init__(self,
         seconds:float=math.inf,  # the asked length
         begin:int=0,    # steps that lie before it: a primer
         tokens:int=0,   # end after exactly so many events instead
+        tails:int=1,    # ways to go on where the end is near; 1: as it comes
     ):
         self.steps,self.grace = seconds/STEP,min(seconds/5, 4)/STEP
-        self.begin,self.left,self.still = begin,tokens or math.inf,0
+        self.begin,self.left,self.still,self.quiet,self.tails = begin,tokens or math.inf,0,begin,tails
+
+    def near(self, g:Grammar)->bool: return self.tails>1 and g.steps-self.begin>=.9*self.steps
 
     def veto(self, g:Grammar, ok:np.ndarray):
         now = g.steps-self.begin
@@ -150,9 +159,31 @@ class Ending:
         if g.velocity is None and g.steps<2*MAX_SHIFT: self.begin = g.steps      # ... and the rest before it is not counted
         now,self.left = g.steps-self.begin,self.left-1
         self.still = 0 if TIME_SHIFT<=i<VELOCITY else self.still+1               # events at one instant
+        if g.down.any() or i<TIME_SHIFT: self.quiet = g.steps                    # since when nothing sounds
         stuck = self.left==math.inf and self.still>1000                          # only without the grammar
-        silent = not g.down.any() and NOTE_OFF<=i<VELOCITY
-        return i==EOS or self.left<=0 or stuck or now>=self.steps+2*self.grace or (now>=self.steps and silent)
+        silent = not g.down.any() and NOTE_OFF<=i<VELOCITY and (now>=self.steps+self.grace or now>=self.steps and g.steps-self.quiet>=self.rest/STEP)
+        return i==EOS or self.left<=0 or stuck or now>=self.steps+2*self.grace or silent
+
+# %% ../nbs/04_generation.ipynb #02791f35
+@patch
+def go_on(self:Take)->list: # of takes
+    "What comes next: nothing, if it is over; itself; and where its end is near, others too, which differ from here on."
+    if self.over or self.tails or not self.ending.near(self.g): return [] if self.over else [self]
+    for n in range(self.ending.tails):
+        t = copy(self)
+        t.ids,t.g,t.struck,t.ending = deepcopy((self.ids, self.g, self.struck, self.ending))
+        if n: t.gen = torch.Generator().manual_seed((self.seed*self.ending.tails+n)%2**63)
+        self.tails.append(t); t.tails = [t]
+    return list(self.tails)
+
+@patch
+def finished(self:Take)->list: # of ids
+    "The ids, up to the end that the model finds likeliest."
+    if not self.tails:
+        while self.ending.left>0 and TIME_SHIFT<=self.ids[-1]<VELOCITY and not self.g.down.any(): self.ids.pop() # the rest after the end
+        return self.ids
+    t = max(self.tails, key=lambda t: t.end[0])
+    return t.ids if t.end[1] is None else t.ids[:t.end[1]]+[EOS]
 
 # %% ../nbs/04_generation.ipynb #4d2646f8
 def _primer_ids(primer):
@@ -163,13 +194,14 @@ def _primer_ids(primer):
     ids = encode(p)
     return ids[:np.flatnonzero(ids<NOTE_OFF)[-1]+1]
 
-def _takes(model, seconds, tokens, primer, seeds, window, sampling):
+def _takes(model, seconds, tokens, primer, seeds, window, sampling, tails=1):
     "Takes that are ready to begin, their settings checked; the primer's length in ids; the window."
-    for kind,k,v in ((Real,'seconds',seconds), (Integral,'tokens',tokens), (Integral,'window',window)):
+    for kind,k,v in ((Real,'seconds',seconds), (Integral,'tokens',tokens), (Integral,'window',window), (Integral,'tails',tails)):
         if v is not None or k=='seconds' and tokens is None: _is(kind, k, v)
     if tokens is not None and tokens<1: raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
     if tokens is None and not (math.isfinite(seconds) and seconds>0): raise ValueError(f'seconds must be finite and above 0, not {seconds}')
     if window is not None and not 1<=window<=2**16: raise ValueError(f'window must be a whole number of 1-{2**16}, not {window}')
+    if not 1<=tails<=64: raise ValueError(f'tails must be a whole number of 1-64, not {tails}')
     if not seeds: raise ValueError('seed must be a whole number or a list of at least one')
     for s in seeds:
         if isinstance(s, bool) or not (isinstance(s, (int,np.integer)) and 0<=s<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {s}')
@@ -177,7 +209,7 @@ def _takes(model, seconds, tokens, primer, seeds, window, sampling):
     if strange: raise TypeError(f'{strange[0]} is not a setting; the settings of drawing are {", ".join(Sampling.__dataclass_fields__)}')
     ids,window,s = _primer_ids(primer),window or model.cfg.max_distance,Sampling(**sampling)
     begin = sum(int(i)-TIME_SHIFT+1 for i in ids if TIME_SHIFT<=i<VELOCITY)
-    end = lambda: Ending(seconds, begin) if tokens is None else Ending(begin=begin, tokens=tokens)
+    end = lambda: Ending(seconds, begin, tails=tails) if tokens is None else Ending(begin=begin, tokens=tokens)
     return [Take(ids, seed, end(), s, 0 if model.cfg.state or model.cfg.wishes else window) for seed in seeds],len(ids),window
 
 # %% ../nbs/04_generation.ipynb #3c87da68
@@ -190,14 +222,15 @@ def generate(
     seed:int=1,           # or a list of them: as many pieces, made together
     progress=None,        # called with the seconds of music made so far
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
+    tails:int=8,          # ways to go on where the end is near, of which one is chosen for its end; 1 takes what comes
     **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold: see `Sampling`
 )->Performance: # `info` holds seed, primer_notes, new_from (seconds) and ids; a list for a list of seeds
     "Compose a piece, or continue one."
     several = isinstance(seed, (list, tuple, range, np.ndarray))
-    takes,n,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling)
+    takes,n,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling, tails)
     for _ in compose(model, takes, window):
-        if progress: progress(max(t.g.steps-t.ending.begin for t in takes)*STEP)
-    done = [_result(np.array(t.ids), n, t.seed, keep_primer) for t in takes]
+        if progress: progress(max(o.g.steps-o.ending.begin for t in takes for o in t.tails or [t])*STEP)
+    done = [_result(np.array(t.finished()), n, t.seed, keep_primer) for t in takes]
     return done if several else done[0]
 
 def _result(ids, n, seed, keep_primer):

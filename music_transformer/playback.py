@@ -10,6 +10,7 @@ __all__ = ['write_roll', 'player', 'compare', 'Studio', 'studio', 'find_soundfon
 # %% ../nbs/05_playback.ipynb #8dc05da5
 import base64, html, io, os, re, threading
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 import numpy as np
 from .data import Performance, given_and_new, patch, read_midi, shade, write_file, write_midi
@@ -306,7 +307,7 @@ def write(self:Studio, i:int):
 def files(self:Studio, p:Performance)->list: # of paths
     "Write a take under a name that no file has yet."
     name = self.out/(re.sub(r'\W+', '-', p.title).strip('-') or 'take')
-    name = next(o for o in (f'{name}{n}' for n in ('', *(f'-{n}' for n in range(2, 10**6)))) if not Path(f'{o}.mid').exists())
+    if Path(f'{name}.mid').exists(): name = next(o for o in (f'{name}-{n}' for n in count(2)) if not Path(f'{o}.mid').exists())
     return [write_midi(p, f'{name}.mid'), write_audio(p, f'{name}.mp3', soundfont=self.soundfont), write_roll(p, f'{name}.png')]
 
 # %% ../nbs/05_playback.ipynb #9dd812ef

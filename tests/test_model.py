@@ -90,6 +90,19 @@ def test_takes_of_a_batch_end_where_they_like():
     alone = Take([SOS], 3, Ending(tokens=90), Sampling()); list(compose(m, [alone], 40))
     assert alone.ids==takes[2].ids
 
+def test_of_several_tails_the_likeliest_end_is_taken():
+    m = MusicTransformer.from_pretrained()
+    takes = [Take([SOS], s, Ending(seconds=6, tails=4), Sampling()) for s in (1,2,3)]
+    for _ in compose(m, takes, 512): pass
+    assert any(len({o.end for o in t.tails})>1 for t in takes)                                # there was something to choose
+    for t in takes:
+        parted = next(n for n,o in enumerate(zip(*(o.ids for o in t.tails))) if len(set(o))>1)
+        assert len(t.tails)==4 and parted>=len(t.ids) and t.g.steps-t.ending.begin>=540
+        best = max(t.tails, key=lambda o: o.end[0])
+        assert t.finished()==(best.ids[:best.end[1]]+[EOS] if best.end[1] else best.ids)
+    a,b = (generate(m, seconds=6, seed=2, tails=n) for n in (4,1))
+    assert a!=b and a.info['ids'].tolist()[:400]==takes[1].finished()[:400]
+
 def test_long_streams_are_well_formed():
     for kw in (dict(), dict(state=False, wishes=False, clock=False)):
         out = generate(make(n_layers=1, **kw), tokens=3000, seed=5, window=64).info['ids']
@@ -165,6 +178,6 @@ def test_no_time_no_end_without_the_grammar():
     m = MusicTransformer(ModelConfig(**small)).eval()
     with torch.no_grad(): m.head.weight.zero_(); m.norm.weight.zero_(); m.norm.bias.fill_(1.); m.head.weight[60].fill_(1.)  # it always says key 60
     assert len(generate(m, seconds=2, grammar=False, temperature=0).info['ids'])<2000
-    for bad in (dict(temperature='a'), dict(top_p=None), dict(seconds='3'), dict(tokens=True), dict(window=2.5)):
+    for bad in (dict(temperature='a'), dict(tails=0), dict(tails=1.5), dict(top_p=None), dict(seconds='3'), dict(tokens=True), dict(window=2.5)):
         with pytest.raises(ValueError, match=next(iter(bad))): generate(m, **bad)
     assert len(generate(m, tokens=5, window=np.int64(9), top_k=np.int64(3), seed=np.arange(2)))==2
