@@ -72,7 +72,7 @@ class Take:
         sampling:Sampling,
         forget:int=0,       # ids after which a key is forgotten; 0 for never
     ):
-        self.ids,self.seed,self.ending,self.s,self.forget,self.over = [SOS],seed,ending,sampling,forget,False
+        self.ids,self.seed,self.ending,self.s,self.forget,self.over = [SOS],int(seed),ending,sampling,forget,False
         self.tails,self.end = [],(-math.inf,None)                              # the other takes that began as this one; its best end
         self.gen,self.g = torch.Generator().manual_seed(int(seed)),Grammar(keys=(21,108))
         self.hold = max(1, int(min(sampling.max_hold/STEP, 2**31)+1e-6))
@@ -161,7 +161,7 @@ class Ending:
         self.still = 0 if TIME_SHIFT<=i<VELOCITY else self.still+1               # events at one instant
         if g.down.any() or i<TIME_SHIFT: self.quiet = g.steps                    # since when nothing sounds
         stuck = self.left==math.inf and self.still>1000                          # only without the grammar
-        silent = not g.down.any() and NOTE_OFF<=i<VELOCITY and (now>=self.steps+self.grace or now>=self.steps and g.steps-self.quiet>=self.rest/STEP)
+        silent = not g.down.any() and TIME_SHIFT<=i<VELOCITY and (now>=self.steps+self.grace or now>=self.steps and g.steps-self.quiet>=self.rest/STEP)
         return i==EOS or self.left<=0 or stuck or now>=self.steps+2*self.grace or silent
 
 # %% ../nbs/04_generation.ipynb #02791f35
@@ -182,7 +182,7 @@ def finished(self:Take)->list: # of ids
     if not self.tails:
         while self.ending.left>0 and TIME_SHIFT<=self.ids[-1]<VELOCITY and not self.g.down.any(): self.ids.pop() # the rest after the end
         return self.ids
-    t = max(self.tails, key=lambda t: t.end[0])
+    t = max(self.tails, key=lambda t: (t.end[0], not t.g.down.any()))
     return t.ids if t.end[1] is None else t.ids[:t.end[1]]+[EOS]
 
 # %% ../nbs/04_generation.ipynb #4d2646f8
@@ -197,14 +197,14 @@ def _primer_ids(primer):
 def _takes(model, seconds, tokens, primer, seeds, window, sampling, tails=1):
     "Takes that are ready to begin, their settings checked; the primer's length in ids; the window."
     for kind,k,v in ((Real,'seconds',seconds), (Integral,'tokens',tokens), (Integral,'window',window), (Integral,'tails',tails)):
-        if v is not None or k=='seconds' and tokens is None: _is(kind, k, v)
+        if v is not None or k=='tails' or k=='seconds' and tokens is None: _is(kind, k, v)
     if tokens is not None and tokens<1: raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
     if tokens is None and not (math.isfinite(seconds) and seconds>0): raise ValueError(f'seconds must be finite and above 0, not {seconds}')
     if window is not None and not 1<=window<=2**16: raise ValueError(f'window must be a whole number of 1-{2**16}, not {window}')
     if not 1<=tails<=64: raise ValueError(f'tails must be a whole number of 1-64, not {tails}')
     if not seeds: raise ValueError('seed must be a whole number or a list of at least one')
     for s in seeds:
-        if isinstance(s, bool) or not (isinstance(s, (int,np.integer)) and 0<=s<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {s}')
+        if isinstance(s, bool) or not (isinstance(s, (int,np.integer)) and 0<=s<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {s!r}')
     strange = [k for k in sampling if k not in Sampling.__dataclass_fields__]
     if strange: raise TypeError(f'{strange[0]} is not a setting; the settings of drawing are {", ".join(Sampling.__dataclass_fields__)}')
     ids,window,s = _primer_ids(primer),window or model.cfg.max_distance,Sampling(**sampling)
