@@ -266,7 +266,7 @@ def end_chances(
     context:int=512, # ids in a window
 )->tuple: # (N,) and (M,): natural logarithms of the chance of `eos` at the ends, and wherever else nothing sounds
     "How likely an end is, in the last window of each piece and in one from its middle."
-    ends,others = [],[]
+    was,ends,others = model.training,[],[]
     model.eval()
     for ids in (np.asarray(o, np.int64) for o in pieces):
         up = (NOTE_OFF<=ids) & (ids<TIME_SHIFT)
@@ -275,6 +275,7 @@ def end_chances(
             a,x = max(b-context-1, 0),torch.from_numpy(ids[:b])[None]
             logp = model(x[:,a:-1], past=x[:,max(a-PAST, 0):a])[0].log_softmax(-1)[:,EOS].numpy()
             for k in np.flatnonzero(still[a:b-1]): (ends if ids[a+k+1]==EOS else others).append(float(logp[k]))
+    model.train(was)
     return np.array(ends),np.array(others)
 
 def plot_ends(
@@ -283,10 +284,9 @@ def plot_ends(
     "The chance of an end, where there is one and where there is none."
     import matplotlib.pyplot as plt
     fig,ax = plt.subplots(figsize=(7,2.4), layout='constrained')
-    edges = np.linspace(-12, 0, 49)
     for v,name in ((others,'the music goes on'), (ends,'the piece ends')):
-        ax.hist(np.clip(np.asarray(v)/np.log(10), -12, 0), edges, weights=np.full(len(v), 1/len(v)), alpha=.6, label=f'{name} ({len(v)})')
-    ax.set(xlabel='chance that the model gives to an end', ylabel='share', yticks=[], xticks=[-12,-9,-6,-3,0]); ax.set_xticklabels(['$10^{-12}$ or less','$10^{-9}$','$10^{-6}$','$10^{-3}$','1']); ax.legend()
+        ax.hist(np.exp(v), np.geomspace(1e-12, 1, 49), weights=np.full(len(v), 1/len(v)), alpha=.6, label=f'{name} ({len(v)})')
+    ax.set(xscale='log', xlabel='chance that the model gives to an end', ylabel='share', yticks=[]); ax.legend()
     return fig
 
 # %% ../nbs/06_analysis.ipynb #33999230

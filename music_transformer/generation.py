@@ -168,7 +168,8 @@ class Ending:
 @patch
 def go_on(self:Take)->list: # of takes
     "What comes next: nothing, if it is over; itself; and where its end is near, others too, which differ from here on."
-    if self.over or self.tails or not self.ending.near(self.g): return [] if self.over else [self]
+    if self.over: return []
+    if self.tails or not self.ending.near(self.g): return [self]
     for n in range(self.ending.tails):
         t = copy(self)
         t.ids,t.g,t.struck,t.ending = deepcopy((self.ids, self.g, self.struck, self.ending))
@@ -180,8 +181,8 @@ def go_on(self:Take)->list: # of takes
 def finished(self:Take)->list: # of ids
     "The ids, up to the end that the model finds likeliest."
     if not self.tails:
-        while self.ending.left>0 and TIME_SHIFT<=self.ids[-1]<VELOCITY and not self.g.down.any(): self.ids.pop() # the rest after the end
-        return self.ids
+        rest = self.ending.left>0 and TIME_SHIFT<=self.ids[-1]<VELOCITY and not self.g.down.any()    # what ended it, and no part of it
+        return self.ids[:1+max(n for n,i in enumerate(self.ids) if not TIME_SHIFT<=i<VELOCITY)] if rest else self.ids
     t = max(self.tails, key=lambda t: (t.end[0], not t.g.down.any()))
     return t.ids if t.end[1] is None else t.ids[:t.end[1]]+[EOS]
 
