@@ -1,4 +1,4 @@
-# make music: hear a piece.  make test: check everything.  make lab: read the notebooks.  make docs: the site, in _docs.  make readme: README.md from nbs/index.ipynb.
+# make music: hear a piece.  make test: check everything.  make lab: read the notebooks.  make docs: the site, in _docs.  make readme: README.md from nbs/index.ipynb.  make examples: the pieces in examples, anew.
 # make judge: all of MAESTRO against another reading of it.  make fuzz: the reader against 20,000 broken files.  make corpus-speed: how fast a corpus is prepared.
 PYTHON ?= python3
 VENV ?= .venv
@@ -6,10 +6,16 @@ BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 
-.PHONY: music lab test docs readme judge fuzz corpus-speed clean
+.PHONY: music examples lab test docs readme judge fuzz corpus-speed clean
 
 music: $(VENV)/.music
 	$(BIN)/mt-compose --seconds 30 --seed 1 --out out
+
+examples: $(VENV)/.music
+	for s in 1 2 3; do \
+	  $(BIN)/mt-compose --seconds 120 --seed $$s --out examples/two-minutes && \
+	  $(BIN)/mt-compose --primer examples/prelude.mid --seconds 30 --seed $$s --out examples/prelude-continued || exit; \
+	done
 
 lab: $(VENV)/.dev
 	$(BIN)/jupyter lab nbs

@@ -1,5 +1,5 @@
 "How Sphinx makes the site out of what `pages.py` laid ready."
-import ast, importlib, inspect, re, sys
+import ast, importlib, inspect, re, shutil, sys
 from pathlib import Path
 from configparser import ConfigParser
 from latex2mathml.converter import convert
@@ -48,7 +48,13 @@ def _source(app, name):
     for o in ast.parse(text).body: isinstance(o, (ast.FunctionDef, ast.ClassDef)) and note(o)
     return text, tags
 
+def _sounds(app, failed):
+    "What the players of the pages play."
+    for f in Path(app.srcdir, 'examples').rglob('*.mp3'):
+        to = Path(app.outdir, f.relative_to(app.srcdir)); to.parent.mkdir(parents=True, exist_ok=True); shutil.copy(f, to)
+
 def setup(app):
+    app.connect('build-finished', _sounds)
     app.add_html_math_renderer('mathml', _math('inline'), _math('block'))
     app.connect('viewcode-find-source', _source)
 

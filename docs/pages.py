@@ -94,7 +94,7 @@ def local_links(cell):
     s = re.sub(r'\]\((?:\.\./)?nbs/\d+[a-z]?_(\w+\.ipynb)', r'](\1', s)
     s = re.sub(r'\]\(\d+[a-z]?_(\w+\.ipynb)', r'](\1', s)
     s = re.sub(r'\]\((?:\.\./)?examples/(\w+\.ipynb)', r'](\1', s)
-    cell.source = s.replace(f'](../{lib}/pretrained/README.md', '](model-card.md').replace('](../', '](')
+    cell.source = s.replace(f'](../{lib}/pretrained/README.md', '](model-card.md').replace('](../examples/README.md', '](pieces.md').replace('](../', '](')
 
 class Site(FilterDefaults):
     def base_procs(self):
@@ -126,17 +126,23 @@ def listen(cells):
     sound = dict(output_type='display_data', metadata={}, data={'text/html': player(read_midi(piece), sound=piece.with_suffix('.mp3'))})
     cells[:1] = [mk_cell(head, 'markdown'), mk_cell('listen', outputs=[sound], metadata=dict(tags=['remove-input'])), mk_cell(f'{caption}\n\n{about}', 'markdown')]
 
+def pieces(page):
+    "The page of the pieces, its links to sound become players."
+    page = re.sub(r'\]\((?!\w+\.ipynb)', '](examples/', page)
+    return re.sub(r'\[hear it\]\((.*?)\)', r'<audio controls preload="metadata" src="\1"></audio>', page)
+
 def main(out):
     out = Path(out)
     shutil.rmtree(out, ignore_errors=True); out.mkdir()
     shutil.copytree(root/'examples', out/'examples'); shutil.copy(root/'LICENSE', out)
     card = (root/f'{lib}/pretrained/README.md').read_text(encoding='utf-8')
     (out/'model-card.md').write_text(re.sub(r'\A---\n.*?\n---\n', '', card, flags=re.S), encoding='utf-8')
+    (out/'pieces.md').write_text(pieces((out/'examples/README.md').read_text(encoding='utf-8')), encoding='utf-8')
     lessons = [(p, *re.fullmatch(r'(\d+[a-z]?)_(\w+)', p.stem).groups()) for p in sorted((root/'nbs').glob('[0-9]*.ipynb'))]
     shown = sorted((root/'examples').glob('*.ipynb'))
     for p,number,name in lessons: stage(p, out/f'{name}.ipynb', f'{number} {name}')
     for p in shown: stage(p, out/p.name, then=fold if p.stem=='report' else None)
-    trees = [toctree('Lessons', [o[2] for o in lessons]), toctree('See and hear', [p.stem for p in shown]+['model-card'])]
+    trees = [toctree('Lessons', [o[2] for o in lessons]), toctree('See and hear', ['pieces', *(p.stem for p in shown), 'model-card'])]
     stage(root/'nbs/index.ipynb', out/'index.ipynb', then=lambda cells: (listen(cells), cells.extend(trees)))
 
 if __name__=='__main__': main(sys.argv[1])
