@@ -94,7 +94,8 @@ def local_links(cell):
     s = re.sub(r'\]\((?:\.\./)?nbs/\d+[a-z]?_(\w+\.ipynb)', r'](\1', s)
     s = re.sub(r'\]\(\d+[a-z]?_(\w+\.ipynb)', r'](\1', s)
     s = re.sub(r'\]\((?:\.\./)?examples/(\w+\.ipynb)', r'](\1', s)
-    cell.source = s.replace(f'](../{lib}/pretrained/README.md', '](model-card.md').replace('](../examples/README.md', '](pieces.md').replace('](../', '](')
+    s = re.sub(r'\]\((?:\.\./examples/)?README\.md', '](pieces.md', s)
+    cell.source = s.replace(f'](../{lib}/pretrained/README.md', '](model-card.md').replace('](../', '](')
 
 class Site(FilterDefaults):
     def base_procs(self):

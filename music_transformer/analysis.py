@@ -202,15 +202,17 @@ def attention_weights(
     layer:int=0,    # negative ones count from the last
 )->torch.Tensor:    # (H, T, T); row i looks at column j
     "How much each event attends to each earlier one, for every head of a layer."
-    x = torch.as_tensor(np.asarray(ids, dtype=np.int64))[None]
-    seen = []
-    hook = model.blocks[layer].attn.register_forward_pre_hook(lambda m,args: seen.append(args))
+    x = torch.as_tensor(np.asarray(ids, dtype=np.int64), device=_device(model))[None]
+    was,seen,attn = model.training,[],model.blocks[layer].attn
+    hook = attn.register_forward_pre_hook(lambda m,args: seen.append(args))
     try: model.eval()(x)
-    finally: hook.remove()
-    attn,(h,turns,_) = model.blocks[layer].attn,seen[0]
+    finally: hook.remove(); model.train(was)
+    h,turns,_ = seen[0]
     q,k,_ = attn.heads(h, turns)
     T = len(x[0])
-    return attn.attend(q, k, torch.eye(T).expand(1, model.cfg.n_heads, T, T))[0]
+    return attn.attend(q, k, torch.eye(T, device=x.device).expand(1, model.cfg.n_heads, T, T))[0].float().cpu()
+
+def _device(model): return next(model.parameters()).device
 
 # %% ../nbs/06_analysis.ipynb #9c10f704
 def places(
@@ -272,8 +274,8 @@ def end_chances(
         up = (NOTE_OFF<=ids) & (ids<TIME_SHIFT)
         still = up & (np.cumsum(ids<NOTE_OFF)==np.cumsum(up))                   # the last key that was down has come up
         for b in [len(ids)] + [len(ids)//2]*(len(ids)>2*context+1):
-            a,x = max(b-context-1, 0),torch.from_numpy(ids[:b])[None]
-            logp = model(x[:,a:-1], past=x[:,max(a-PAST, 0):a])[0].log_softmax(-1)[:,EOS].numpy()
+            a,x = max(b-context-1, 0),torch.as_tensor(ids[:b], device=_device(model))[None]
+            logp = model(x[:,a:-1], past=x[:,max(a-PAST, 0):a])[0].float().log_softmax(-1)[:,EOS].cpu().numpy()
             for k in np.flatnonzero(still[a:b-1]): (ends if ids[a+k+1]==EOS else others).append(float(logp[k]))
     model.train(was)
     return np.array(ends),np.array(others)
@@ -285,7 +287,7 @@ def plot_ends(
     import matplotlib.pyplot as plt
     fig,ax = plt.subplots(figsize=(7,2.4), layout='constrained')
     for v,name in ((others,'the music goes on'), (ends,'the piece ends')):
-        ax.hist(np.exp(v), np.geomspace(1e-12, 1, 49), weights=np.full(len(v), 1/len(v)), alpha=.6, label=f'{name} ({len(v)})')
+        if len(v): ax.hist(np.exp(v).clip(1e-12), np.geomspace(1e-12, 1, 49), weights=np.full(len(v), 1/len(v)), alpha=.6, label=f'{name} ({len(v)})')
     ax.set(xscale='log', xlabel='chance that the model gives to an end', ylabel='share', yticks=[]); ax.legend()
     return fig
 

@@ -215,7 +215,7 @@ def mt_compose(
     primer:str=None,        # a MIDI file to continue; the model goes by its last events, as many as its context
     primer_seconds:float=None, # take only so much of its beginning
     no_primer:bool=False,   # leave the primer out of what is written
-    seconds:float=60.,      # of new music
+    seconds:float=60.,      # of new music, or a little more: the end is sought up to 8 s later
     seed:int=1,             # another seed, another piece
     temperature:float=1.,   # below 1 more careful, above 1 more daring; 0 takes the likeliest each time
     top_k:int=0,            # draw among the k likeliest events; 0 for all
@@ -232,15 +232,15 @@ def mt_compose(
     from music_transformer.playback import find_soundfont, write_audio, write_roll
     font = find_soundfont(soundfont)
     if primer_seconds is not None and not primer_seconds>0: raise ValueError(f'--primer-seconds must be above 0, not {primer_seconds}')
-    if not primer and (no_primer or primer_seconds): raise ValueError('--primer-seconds and --no-primer need a --primer.')
-    out = Path(out); check_writable(out)
-    music = read_midi(primer) if primer else None
+    if primer is None and (no_primer or primer_seconds): raise ValueError('--primer-seconds and --no-primer need a --primer.')
+    out,name = Path(out),f'piece-{seed}' if primer is None else f'{Path(primer).stem}-continued-{seed}'
+    check_writable(out, *(name+o for o in ('.mid','.mp3','.png')))
+    music = None if primer is None else read_midi(primer)
     if music and primer_seconds: music = music[:primer_seconds]
     net = MusicTransformer.from_pretrained(model)
     with tqdm(total=seconds, mininterval=.5, delay=.5, disable='IN_TEST' in os.environ, bar_format='{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]') as bar:
         p = generate(net, seconds=seconds, primer=music, keep_primer=not no_primer, seed=seed, temperature=temperature, top_k=top_k, top_p=top_p, max_hold=max_hold, tails=tails,
                      progress=lambda now: bar.update(min(now, seconds)-bar.n))
-    name = f'{Path(primer).stem}-continued-{seed}' if primer else f'piece-{seed}'
     p = replace(p, title=name)
     files = [write_midi(p, out/f'{name}.mid'), write_audio(p, out/f'{name}.mp3', soundfont=font), write_roll(p, out/f'{name}.png')]
     print(f'{p.seconds:.1f} s of music, {len(p)} notes:', *files, sep='\n  ')

@@ -93,11 +93,12 @@ def given_and_new(p:Performance)->list: # of (`Performance`, its colours)
 def plot(
     self:Performance,
     ax=None, # a matplotlib axis; a new one when `None`
+    wide:float=None, # seconds that it will show; all when `None`
 ): # the axis
     "Draw the piano roll: a bar a note, coloured by velocity."
     import matplotlib.pyplot as plt
     if ax is None: _,ax = plt.subplots(figsize=(9,2.5), layout='constrained')
-    n,wide = self.notes,max(self.seconds, 1)
+    n,wide = self.notes,wide or max(self.seconds, 1)
     for part,colours in given_and_new(self):
         if not len(o := part.notes): continue
         ax.barh(o['pitch'], np.maximum(o['end']-o['start']-wide/400, wide/800), left=o['start'], height=.8, linewidth=0, color=np.array(colours)[shade(o['velocity'])])
@@ -192,6 +193,7 @@ def _one_a_millisecond(n):
 def write_file(path, data:bytes)->Path:
     "Write `data` to `path` whole or not at all."
     path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
+    _no_folder(path)
     tmp = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         with open(tmp, 'wb') as f: f.write(data); f.flush(); os.fsync(f.fileno())
@@ -199,8 +201,15 @@ def write_file(path, data:bytes)->Path:
     finally: tmp.unlink(missing_ok=True)
     return path
 
-def check_writable(folder):
-    "`OSError` if nothing can be written in `folder`, or where it is to be."
+def _no_folder(path):
+    if path.is_dir(): raise IsADirectoryError(f'{path} is a folder; a file is to be written there.')
+
+def check_writable(
+    folder,
+    *names, # of files
+):
+    "`OSError` if nothing can be written in `folder`, or where it is to be, or not under one of the names."
+    for o in names: _no_folder(Path(folder)/o)
     at = next(o for o in (Path(folder), *Path(folder).absolute().parents) if o.exists())
     try:
         with TemporaryFile(dir=at): pass

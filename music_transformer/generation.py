@@ -149,6 +149,7 @@ class Ending:
 
     def veto(self, g:Grammar, ok:np.ndarray):
         now = g.steps-self.begin
+        ok[TIME_SHIFT+max(1, math.ceil(min(self.steps+2*self.grace-now, MAX_SHIFT))):VELOCITY] = False
         if g.velocity is None and not g.down.any() and g.steps>=MAX_SHIFT: ok[TIME_SHIFT:VELOCITY] = False # a piece begins after a second at most
         if now<.9*self.steps: ok[EOS] = False
         if now>=self.steps+self.grace:
@@ -180,11 +181,10 @@ def go_on(self:Take)->list: # of takes
 @patch
 def finished(self:Take)->list: # of ids
     "The ids, up to the end that the model finds likeliest."
-    if not self.tails:
-        rest = self.ending.left>0 and TIME_SHIFT<=self.ids[-1]<VELOCITY and not self.g.down.any()    # what ended it, and no part of it
-        return self.ids[:1+max(n for n,i in enumerate(self.ids) if not TIME_SHIFT<=i<VELOCITY)] if rest else self.ids
-    t = max(self.tails, key=lambda t: (t.end[0], not t.g.down.any()))
-    return t.ids if t.end[1] is None else t.ids[:t.end[1]]+[EOS]
+    t = max(self.tails or [self], key=lambda t: (t.end[0], not t.g.down.any()))
+    if self.tails and t.end[1]: return t.ids[:t.end[1]]+[EOS]
+    rest = t.ending.left>0 and TIME_SHIFT<=t.ids[-1]<VELOCITY and not t.g.down.any() # it ended the piece, and is no part of it
+    return t.ids[:1+max(n for n,i in enumerate(t.ids) if not TIME_SHIFT<=i<VELOCITY)] if rest else t.ids
 
 # %% ../nbs/04_generation.ipynb #4d2646f8
 def _primer_ids(primer):
@@ -216,7 +216,7 @@ def _takes(model, seconds, tokens, primer, seeds, window, sampling, tails=1):
 # %% ../nbs/04_generation.ipynb #3c87da68
 def generate(
     model:MusicTransformer,
-    seconds:float=60.,    # of new music
+    seconds:float=60.,    # of new music, or a little more: the end is sought up to 8 s later
     tokens:int=None,      # make exactly this many events instead
     primer=None,          # a `Performance` or a MIDI file to continue
     keep_primer:bool=True,# leave the primer in the result

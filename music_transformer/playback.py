@@ -8,7 +8,7 @@ Docs: https://music-transformer.github.io/music_transformer/playback.html.md"""
 __all__ = ['write_roll', 'player', 'compare', 'Studio', 'studio', 'find_soundfont', 'get_soundfont', 'render', 'write_audio']
 
 # %% ../nbs/05_playback.ipynb #8dc05da5
-import base64, html, io, os, re, threading
+import base64, html, io, math, os, re, threading
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -28,21 +28,29 @@ def _scale(fig, ax, colours, label):
     bar.outline.set_visible(False)
 
 # %% ../nbs/05_playback.ipynb #db66a78a
+def _clock(t): return f'{int(t)//60}:{int(t)%60:02}'
+
 def write_roll(
     p:Performance,
     path, # .png; .svg and .pdf too
 )->Path:
-    "The piano roll as a picture."
+    "The piano roll as a picture, a minute or less in a row. (Of more than twelve minutes, a twelfth.)"
     from matplotlib.figure import Figure
-    fig = Figure(figsize=(min(max(p.seconds*1600/60, 800), 12000)/100,5), dpi=100, layout='constrained')
-    ax = fig.subplots()
-    p.plot(ax)
+    begin = float(p.notes['start'].min()) if len(p) else 0.
+    seconds = max(p.seconds-begin, 1)
+    rows = min(math.ceil(seconds/60), 12)
+    wide = seconds/rows
+    fig = Figure(figsize=(min(max(wide*80/3, 800), 1600)/100, 5 if rows==1 else 3*rows), dpi=100, layout='constrained')
+    axs = fig.subplots(rows, squeeze=False)[:,0]
+    for row,ax in enumerate(axs):
+        p.plot(ax, wide)
+        ax.set(xlim=(begin+row*wide, begin+(row+1)*wide), title='', xlabel='' if row<rows-1 else 'minutes' if rows>1 else 'seconds')
+        if rows>1: ax.xaxis.set_major_formatter(lambda t,_: _clock(t))
+        ax.grid(alpha=.25); ax.set_axisbelow(True); ax.spines[:].set_visible(False)
+        if p.info.get('new_from'): ax.axvline(p.info['new_from'], color='#888', lw=1, ls='--')
     for name,(part,colours) in zip(('velocity (primer)','velocity'), given_and_new(p)):
-        if len(part): _scale(fig, ax, colours, name)
-    a,b = (float(p.notes['start'].min()),p.seconds) if len(p) else (0.,1.)
-    ax.set(xlim=(a,max(b, a+1)), title=p.title if len(p) else f'{p.title} (no notes)'.strip())
-    ax.grid(alpha=.25); ax.set_axisbelow(True); ax.spines[:].set_visible(False)
-    if p.info.get('new_from'): ax.axvline(p.info['new_from'], color='#888', lw=1, ls='--')
+        if len(part): _scale(fig, axs, colours, name)
+    axs[0].set_title(p.title if len(p) else f'{p.title} (no notes)'.strip(), parse_math=False)
     buf = io.BytesIO(); fig.savefig(buf, format=Path(path).suffix[1:].lower() or 'png')
     return write_file(path, buf.getvalue())
 
@@ -67,8 +75,6 @@ def _roll(p, seconds):
     ticks = ''.join(f'<span style="position:absolute;font-size:11px;line-height:1;white-space:nowrap;opacity:.7;{style}" aria-hidden="true">{text}</span>' for text,style in labels)
     return (f'<svg viewBox="0 -.5 6000 {hi-lo+1}" preserveAspectRatio="none" fill="none" '
             f'style="display:block;width:100%;height:100%;max-width:none" role="img" aria-label="Piano roll, {len(p)} notes">{"".join(svg)}</svg>{ticks}')
-
-def _clock(t): return f'{int(t)//60}:{int(t)%60:02}'
 
 # %% ../nbs/05_playback.ipynb #62181b68
 _css = """

@@ -24,7 +24,7 @@ _cache = lambda: pooch.os_cache('music_transformer')
 def _check_soundfont(path):
     "`path`, if it is a soundfont by its first twelve bytes."
     path = Path(path).expanduser()
-    if not path.is_file(): raise FileNotFoundError(f'the soundfont {path} is not there.')
+    if not path.is_file(): raise FileNotFoundError(f'the soundfont {path} is {"a folder" if path.is_dir() else "not there"}.')
     with open(path, 'rb') as f: head = f.read(12)
     if head[:4]!=b'RIFF' or head[8:]!=b'sfbk': raise ValueError(f'{path} is not a soundfont (.sf2 or .sf3).')
     return path

@@ -3,7 +3,7 @@ import numpy as np, pytest, torch
 from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, rel_attention
 from music_transformer.generation import generate, stream, Take, Ending, Sampling, compose
 from music_transformer.processor import Grammar
-from music_transformer.processor import SOS, EOS, PAD, encode, decode
+from music_transformer.processor import SOS, EOS, PAD, NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode, decode
 from music_transformer.data import Performance
 
 small = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64, max_distance=40, position='relative')
@@ -102,6 +102,23 @@ def test_of_several_tails_the_likeliest_end_is_taken():
         assert t.finished()==(best.ids[:best.end[1]]+[EOS] if best.end[1] else best.ids)
     a,b = (generate(m, seconds=6, seed=2, tails=n) for n in (4,1))
     assert a!=b and a.info['ids'].tolist()[:400]==takes[1].finished()[:400]
+
+def test_a_rest_that_ends_a_piece_is_no_part_of_it():
+    ids = [SOS, VELOCITY+9, 60, TIME_SHIFT+99, NOTE_OFF+60]                                    # one second; a rest from then on
+    logits = torch.full((VOCAB_SIZE,), -50.); logits[TIME_SHIFT+99] = 50.
+    for tails in (1,4):
+        t = Take(ids, 1, Ending(seconds=4.2, tails=tails), Sampling())
+        takes = [t]
+        while takes: [o.draw(logits) for o in takes]; takes = [o for k in takes for o in k.go_on()]
+        assert len(t.tails)==4*(tails>1) and t.finished()==ids, tails
+
+def test_cut_off_where_it_was_promised():
+    for seconds,now in ((3,400), (10,1390), (60,6795), (60,0)):
+        g,ok = Grammar(),np.ones(VOCAB_SIZE, bool)
+        for i in [VELOCITY+9, 60] + [TIME_SHIFT+99]*(now//100) + [TIME_SHIFT+now%100-1]*(now%100>0): g.push(i)
+        Ending(seconds).veto(g, ok)
+        most = round(100*(seconds+2*min(seconds/5, 4)))-now
+        assert ok[TIME_SHIFT:VELOCITY].sum()==max(1, min(most, 100)), (seconds, now)
 
 def test_long_streams_are_well_formed():
     for kw in (dict(), dict(state=False, wishes=False, clock=False)):
