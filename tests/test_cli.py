@@ -1,5 +1,6 @@
 "The commands as a shell sees them: good paths write what they say, mistakes get one sentence, status 2 and nothing half-written."
 import io, json, os, shutil, subprocess, sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import mido, numpy as np, pytest, soundfile
 from music_transformer.data import read_midi
@@ -135,7 +136,7 @@ def broken_models(d):
 def test_mistakes(corpus, tmp_path):
     d = tmp_path
     (d/'notes.txt').write_text('hello'); (d/'my.npz').write_text('hello')
-    (d/'empty').mkdir()
+    (d/'empty').mkdir(); (d/'taken/piece-7.mp3').mkdir(parents=True)
     shutil.copy(prelude, d/'prelude.mid')
     m = mido.MidiFile(); m.tracks.append(mido.MidiTrack()); m.save(d/'silent.mid')
     shutil.copytree(corpus/'store', d/'foreign')
@@ -143,7 +144,7 @@ def test_mistakes(corpus, tmp_path):
     broken_models(d)
     before = sorted(d.rglob('*'))
     store = corpus/'store'
-    for line,word in [
+    lines = [
         ('mt-prepare nowhere --out s', 'not there'), ('mt-prepare empty --out s', 'no MIDI files'), ('mt-prepare silent.mid --out s', 'no notes'),
         ('mt-prepare prelude.mid --out empty/../notes.txt', 'not a token store'),
         ('mt-train nowhere --out r', 'not a token store'), ('mt-train foreign --out r', 'vocabulary'), (f'mt-train {store} --out r --n-heads 7', 'n_heads'),
@@ -158,12 +159,14 @@ def test_mistakes(corpus, tmp_path):
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'),
         ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model missing --out o', 'lacks the tensor norm.weight'),
         ('mt-compose --model strange --out o', 'extra'), ('mt-compose --model shape --out o', 'shape'), ('mt-compose --model cut --out o', 'damaged'),
-        ('mt-compose --soundfont notes.txt --out o', 'notes.txt'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
-    ]:
-        r = run(*line.split(), cwd=d, ok=False)
+        ('mt-compose --soundfont notes.txt --out o', 'notes.txt'), ('mt-compose --soundfont empty --out o', 'is a folder'),
+        ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
+    ]
+    with ThreadPoolExecutor(2) as two: results = list(two.map(lambda o: run(*o[0].split(), cwd=d, ok=False), lines))
+    for (line,word),r in zip(lines, results):
         last = r.stderr.strip().splitlines()[-1] if r.stderr.strip() else ''
         assert r.returncode==2 and 'Traceback' not in r.stderr and word in last, (line, r.returncode, r.stderr)
-        assert sorted(d.rglob('*'))==before, f'{line} left something behind'
+    assert sorted(d.rglob('*'))==before, 'something was left behind'
 
 @pytest.mark.skipif(os.name!='posix' or os.geteuid()==0, reason='root may write everywhere')
 def test_a_folder_one_may_not_write_to(tmp_path):
