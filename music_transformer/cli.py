@@ -36,7 +36,7 @@ def command(f):
 
 def _sentence(e):
     "The message of an exception; what the system says is put in words."
-    if isinstance(e, OSError) and e.errno: return f'{e.filename or "the disk"}: {e.strerror}.'
+    if isinstance(e, OSError) and e.errno: return f'{"the disk" if e.filename is None else e.filename or "an empty name"}: {e.strerror}.'
     return ' '.join(str(e).split())
 
 # %% ../nbs/07_cli.ipynb #cde61a4b

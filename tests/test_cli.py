@@ -1,5 +1,5 @@
 "The commands as a shell sees them: good paths write what they say, mistakes get one sentence, status 2 and nothing half-written."
-import io, json, os, shutil, subprocess, sys
+import io, json, os, shlex, shutil, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import mido, numpy as np, pytest, soundfile
@@ -160,9 +160,9 @@ def test_mistakes(corpus, tmp_path):
         ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model missing --out o', 'lacks the tensor norm.weight'),
         ('mt-compose --model strange --out o', 'extra'), ('mt-compose --model shape --out o', 'shape'), ('mt-compose --model cut --out o', 'damaged'),
         ('mt-compose --soundfont notes.txt --out o', 'notes.txt'), ('mt-compose --soundfont empty --out o', 'is a folder'),
-        ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
+        ('mt-compose --primer "" --out o', 'an empty name'), ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
     ]
-    with ThreadPoolExecutor(2) as two: results = list(two.map(lambda o: run(*o[0].split(), cwd=d, ok=False), lines))
+    with ThreadPoolExecutor(2) as two: results = list(two.map(lambda o: run(*shlex.split(o[0]), cwd=d, ok=False), lines))
     for (line,word),r in zip(lines, results):
         last = r.stderr.strip().splitlines()[-1] if r.stderr.strip() else ''
         assert r.returncode==2 and 'Traceback' not in r.stderr and word in last, (line, r.returncode, r.stderr)
