@@ -50,8 +50,8 @@ def _source(app, name):
 
 def _sounds(app, failed):
     "What the players of the pages play."
-    for f in Path(app.srcdir, 'examples').rglob('*.mp3'):
-        to = Path(app.outdir, f.relative_to(app.srcdir)); to.parent.mkdir(parents=True, exist_ok=True); shutil.copy(f, to)
+    others = lambda folder,names: [o for o in names if Path(o).suffix not in ('','.mp3')]
+    shutil.copytree(Path(app.srcdir, 'examples'), Path(app.outdir, 'examples'), ignore=others, dirs_exist_ok=True)
 
 def setup(app):
     app.connect('build-finished', _sounds)

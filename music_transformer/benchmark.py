@@ -177,8 +177,7 @@ def mt_benchmark(
     if device=='cpu': os.environ['ACCELERATE_USE_CPU'] = 'true'
     device = device or PartialState().device.type
     if device not in ('cpu','cuda') or device=='cuda' and not torch.cuda.is_available(): raise ValueError(f'--device must be cpu, or cuda where there is one, not {device}')
-    if json and Path(json).is_dir(): raise ValueError(f'--json {json} is a folder; give the name of a file.')
-    if json: check_writable(Path(json).absolute().parent)                        # better to fail now than in four minutes
+    if json: check_writable(Path(json).absolute().parent, Path(json).name) # better to fail now than in four minutes
     r = benchmark(quick, device)
     print(f'{device}, {torch.get_num_threads()} threads, {best_precision(torch.device(device))!r} precision'); print(show(r))
     if json: write_file(json, dumps(r, indent=1).encode())

@@ -195,11 +195,11 @@ def mt_evaluate(
 ):
     "Score every token of a split once, each with at least half a window of context."
     from accelerate import PartialState
-    from music_transformer.data import write_file
+    from music_transformer.data import check_writable, write_file
     from music_transformer.model import MusicTransformer
     from music_transformer.processor import TokenStore
     from music_transformer.training import evaluate
-    if json and Path(json).is_dir(): raise ValueError(f'--json {json} is a folder; give the name of a file.')
+    if json: check_writable(Path(json).absolute().parent, Path(json).name)
     tokens,net = TokenStore(store),MusicTransformer.from_pretrained(model, device=PartialState().device, verify=verify)
     r = evaluate(net, tokens, split, net.cfg.max_distance if context is None else context, batch_size, progress=True)
     print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}, unigram entropy {r['unigram_entropy']:.4f}; in brackets, 95 % over pieces")

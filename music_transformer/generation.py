@@ -197,11 +197,12 @@ def _primer_ids(primer):
 
 def _takes(model, seconds, tokens, primer, seeds, window, sampling, tails=1):
     "Takes that are ready to begin, their settings checked; the primer's length in ids; the window."
-    for kind,k,v in ((Real,'seconds',seconds), (Integral,'tokens',tokens), (Integral,'window',window), (Integral,'tails',tails)):
-        if v is not None or k=='tails' or k=='seconds' and tokens is None: _is(kind, k, v)
+    for kind,k,v in ((Real,'seconds',seconds), (Integral,'tokens',tokens), (Integral,'window',window)):
+        if v is not None or k=='seconds' and tokens is None: _is(kind, k, v)
     if tokens is not None and tokens<1: raise ValueError(f'tokens must be a whole number of at least 1, not {tokens}')
     if tokens is None and not (math.isfinite(seconds) and seconds>0): raise ValueError(f'seconds must be finite and above 0, not {seconds}')
     if window is not None and not 1<=window<=2**16: raise ValueError(f'window must be a whole number of 1-{2**16}, not {window}')
+    _is(Integral, 'tails', tails)
     if not 1<=tails<=64: raise ValueError(f'tails must be a whole number of 1-64, not {tails}')
     if not seeds: raise ValueError('seed must be a whole number or a list of at least one')
     for s in seeds:
