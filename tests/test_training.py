@@ -7,8 +7,8 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from music_transformer.data import Performance, write_midi
 from music_transformer.model import ModelConfig, MusicTransformer
-from music_transformer.processor import TokenStore, prepare
-from music_transformer.training import TrainConfig, evaluate, fit, lr_factor, main, read_metrics
+from music_transformer.processor import PAD, TokenStore, prepare
+from music_transformer.training import TrainConfig, Run, eval_windows, evaluate, fit, lr_factor, main, read_metrics, token_loss
 
 cfg = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1)
 settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, val_windows=8, log_every=10, warmup=5, semitones=2, ema=.9)
@@ -107,9 +107,12 @@ def test_a_folder_one_may_not_write_to(d, tmp_path_factory):
 
 def test_a_loss_that_is_not_finite_ends_the_run(store, tmp_path, monkeypatch):
     import music_transformer.training as T
-    real,calls = T.token_loss,[]
-    def loss(*a): calls.append(1); return real(*a)*(math.nan if len(calls)==8 else 1)
-    monkeypatch.setattr(T, 'token_loss', loss)
+    real,calls = T.surprises,[]
+    def broken(*a):
+        calls.append(1)
+        true,every = real(*a)
+        return true*(math.nan if len(calls)==8 else 1), every
+    monkeypatch.setattr(T, 'surprises', broken)
     with pytest.raises(FloatingPointError, match=r'not finite at step 8, with learning rate [\d.e-]+; .*last good checkpoint'):
         fit(store, cfg, replace(settings, save_every=6), tmp_path/'run', progress=False)
     assert last(tmp_path/'run')['step']==6
@@ -165,6 +168,66 @@ def test_a_part_of_the_validation_split_says_which(whole):
     looks = [r for r in read_metrics(whole) if 'val_loss' in r]
     assert [r['step'] for r in looks]==[40,80,120,160,200,240] and len({r['val_part'] for r in looks})==1 and looks[0]['val_part'].startswith('8 of ')
 
+@pytest.mark.parametrize('smoothing', [0, .3])
+def test_both_losses_are_recorded_whatever_is_trained_with(store, tmp_path, smoothing):
+    "The plain cross-entropy, and the smooth one with a tenth kept back, of the very logits that were trained on."
+    c = replace(settings, smoothing=smoothing, max_steps=3, log_every=1, val_every=3, val_windows=0, accumulate=2, ema=0, precision='no')
+    model = MusicTransformer(replace(cfg, dropout=0.))
+    x,y,past = Run(store, model, c, tmp_path/'other').next_batch()
+    with torch.no_grad(): logits = model(x, past=past)
+    n = (y!=PAD).sum()
+    final = fit(store, model, c, tmp_path/'run', progress=False)
+    row,last = [r for r in read_metrics(tmp_path/'run') if 'loss' in r][::2]
+    for k,s in dict(loss=0, smooth_loss=.1).items(): assert row[k]==pytest.approx(float(token_loss(logits, y, s)/n), abs=1e-4)
+    assert row['smooth_loss']!=pytest.approx(row['loss'], abs=1e-3)
+    plain,smooth,n = 0.,0.,0                                     # the validation: pieces of one window each
+    for i in [i for i,o in enumerate(store.pieces) if o.split=='validation']:
+        ids = torch.from_numpy(store[i].astype('int64'))
+        for b,first,e in eval_windows(len(ids)-1, c.context):
+            with torch.no_grad(): logits = final(ids[None,b:e], past=ids[None,:b])[0,first-b:]
+            y = ids[first+1:e+1]
+            plain,smooth,n = plain+token_loss(logits, y),smooth+token_loss(logits, y, .1),n+len(y)
+    assert last['val_loss']==pytest.approx(float(plain/n), abs=1e-4) and last['val_smooth_loss']==pytest.approx(float(smooth/n), abs=1e-4)
+
+def test_curves_and_their_charts(whole):
+    "Training and validation share a chart; the smooth loss has its own, and the running mean stands with the loss it is of."
+    accumulator = pytest.importorskip('tensorboard.backend.event_processing.event_accumulator')
+    tags = {}
+    for k in ('train','validation','running_mean'):
+        board = accumulator.EventAccumulator(str(whole/'tensorboard'/k)); board.Reload()
+        tags[k] = set(board.Tags()['scalars'])
+    assert tags['validation']=={'learning/loss','learning/smooth_loss','learning/accuracy'} and tags['running_mean']=={'learning/loss'}
+    assert tags['train']==tags['validation']|{'run/lr','run/grad_norm','run/tokens_per_s','run/memory_gb'}
+    assert {r['step'] for r in read_metrics(whole) if 'val_smooth_loss' in r}=={40,80,120,160,200,240}
+
+def test_a_run_of_an_earlier_version_goes_on(store, tmp_path, whole, monkeypatch):
+    "It had no smooth loss, called the running mean 'smoothed', and kept the steps that wait for their row as plain lists."
+    import music_transformer.training as T
+    run,real,calls = tmp_path/'old',T.surprises,[]
+    def stop(*a):
+        calls.append(1)
+        if len(calls)==6: raise KeyboardInterrupt
+        return real(*a)
+    with pytest.raises(KeyboardInterrupt):
+        fit(store, cfg, settings, run, after_validation=lambda r: monkeypatch.setattr(T, 'surprises', stop), progress=False)
+    monkeypatch.undo()
+    state = last(run); assert state['step']==44
+    state['smoothed'] = state.pop('running_mean')
+    state['pending'] = [[o[k] for k in ('loss','accuracy','grad_norm','lr')] for o in state['pending']]
+    assert len(state['pending'])==4
+    (run/'last/run.json').write_text(json.dumps(state))
+    new = [o.split(',') for o in (run/'metrics.csv').read_text().splitlines()]
+    keep = [i for i,k in enumerate(new[0]) if 'smooth' not in k]
+    old = [','.join(o[i] for i in keep) for o in new]
+    (run/'metrics.csv').write_text('\n'.join([old[0].replace('running_mean', 'smoothed'), *old[1:]])+'\n')
+    before = read_metrics(run)
+    fit(store, cfg, settings, run, resume=True, progress=False)
+    after,unbroken = read_metrics(run),rows(whole)
+    assert same(whole, run)
+    assert after[:len(before)]==before and 'running_mean' in before[0] and 'smooth_loss' in after[-1]
+    assert [r['running_mean'] for r in after]==[r['running_mean'] for r in unbroken]
+    assert [r['loss'] for r in after]==[r['loss'] for r in unbroken]
+
 def test_the_clock_ends_the_run_and_its_schedule(store, tmp_path):
     c = replace(settings, max_steps=0, max_minutes=.04, schedule='linear', log_every=1, val_every=1000, epochs=10_000)
     fit(store, cfg, c, tmp_path/'run', progress=False)
@@ -194,7 +257,7 @@ from pathlib import Path
 from dataclasses import replace
 sys.path.insert(0, {tests!r})
 from test_training import *
-fit(TokenStore(Path({d!r})/'store'), replace(cfg, dropout=0.), replace(settings, max_steps=20, log_every=1, val_every=10, batch_size=6, accumulate={parts}, save_every=100), Path({d!r})/{out!r}, progress=False)
+fit(TokenStore(Path({d!r})/'store'), replace(cfg, dropout=0.), replace(settings, max_steps=20, log_every=1, val_every=10, batch_size=6, accumulate={parts}, save_every=100, precision="no"), Path({d!r})/{out!r}, progress=False)
 '''
 
 def test_two_processes_are_one(d):
