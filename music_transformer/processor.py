@@ -7,7 +7,7 @@ Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 # %% auto #0
 __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS', 'VOCAB_SIZE', 'STEP', 'MAX_SHIFT',
            'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Grammar', 'legal', 'Row', 'is_store',
-           'prepare', 'TokenStore', 'Augment', 'Windows', 'epoch_pieces', 'epoch_stream']
+           'prepare', 'TokenStore', 'Augment', 'transposed', 'Windows', 'epoch_pieces', 'epoch_stream']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
 import csv, io, json, os
@@ -360,6 +360,17 @@ class Augment:
         return encode(Performance(notes))
 
 # %% ../nbs/01_processor.ipynb #8c7b1d18
+def transposed(
+    ids:np.ndarray, # (N,) int64
+    up:int,         # semitones; fewer where a key would leave the piano's 21-108
+)->tuple: # the ids, and by how many semitones they are moved
+    "Move all keys up or down."
+    note = ids<TIME_SHIFT
+    keys = ids[note]%128
+    if not len(keys) or not up: return ids,0
+    up = max(min(up, 108-keys.max()), 0) if up>0 else min(max(up, 21-keys.min()), 0)
+    return ids+up*note, int(up)
+
 class Windows:
     "One epoch of training windows over a flat stream of ids: every id after the first is a target exactly once."
     def __init__(self,
@@ -367,6 +378,7 @@ class Windows:
         length:int,        # ids in a window
         seed:int=0,
         epoch:int=0,
+        semitones:int=0,   # each window is transposed by a draw of its own, up to so many up or down
     ):
         if length<1: raise ValueError(f'length must be at least 1, not {length}')
         if len(tokens)<2: raise ValueError('a stream of fewer than 2 ids has nothing to predict')
@@ -374,23 +386,30 @@ class Windows:
         rng = np.random.default_rng((seed, epoch))
         self.offset = int(rng.integers(length))                       # ids that the first window lacks
         self.order = rng.permutation(-(-(len(tokens)-1+self.offset)//length))
+        self.up = rng.integers(-semitones, semitones, len(self.order), endpoint=True)
 
     def __len__(self): return len(self.order)
-    def _start(self, i): return int(self.order[i])*self.length - self.offset
+
+    def start(self, i:int)->int: return int(self.order[i])*self.length - self.offset
+
+    def window(self,
+        i:int,
+        past:int=0, # ids before it
+    )->tuple: # ids, their targets (length,) and the ids before them (past,), all int64, `PAD` where there is nothing; semitones
+        "Window `i`."
+        start = self.start(i)
+        w,up = transposed(self._slice(start-past, past+self.length+1), int(self.up[i]))
+        targets = w[past+1:].copy()
+        if start<0: targets[-start-1] = PAD                           # nothing comes before the first `sos`
+        return w[past:-1], targets, w[:past], up
+
     def _slice(self, start, n):
         w = np.full(n, PAD, np.int64)
         a,b = max(start,0),min(start+n, len(self.tokens))
         if a<b: w[a-start:b-start] = self.tokens[a:b]
         return w
-    def __getitem__(self, i:int)->tuple: # x, y: (length,) int64 each, `PAD` where there is nothing
-        start = self._start(i)
-        w = self._slice(start, self.length+1)
-        x,y = w[:-1],w[1:].copy()
-        if start<0: y[-start-1] = PAD                                 # nothing comes before the first `sos`
-        return x,y
-    def before(self, i:int, n:int)->np.ndarray: # (n,) int64
-        "The `n` ids before window `i`: from them a model knows what still sounds."
-        return self._slice(self._start(i)-n, n)
+
+    def __getitem__(self, i:int)->tuple: return self.window(i)[:2]    # ids and targets: (length,) int64 each
 
 # %% ../nbs/01_processor.ipynb #0ec0c285
 def epoch_pieces(

@@ -27,6 +27,7 @@ from safetensors import SafetensorError
 from tqdm.auto import tqdm
 from .data import new_folder, restore_folder, write_file
 from .processor import TokenStore, Windows, Augment, epoch_pieces, legal, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
+from .echo import echoes, joined, stream_echoes
 from .model import MusicTransformer, ModelConfig
 
 # %% ../nbs/03_training.ipynb #f408cbe8
@@ -101,6 +102,8 @@ class TrainConfig:
     semitones:int = 0        # see `Augment`
     stretch:float = 0.
     velocity:int = 0
+    transpose:int = 0        # each window is moved by up to so many semitones
+    told:float = 0.          # share of the returns that are told to a model which hears an `Echo`
     save_every:int = 500     # steps between checkpoints
     val_every:int = 500      # steps between looks at the validation split; 0 for one an epoch
     val_windows:int = 256    # a fixed, evenly spread part of it for these looks; 0 for all of it
@@ -127,9 +130,9 @@ def _check(c):
         if getattr(c, k) not in ok: raise ValueError(f'{k} must be one of {", ".join(ok)}, not {getattr(c, k)!r}')
     for k in ('lr','matrix_lr','eps','clip','decay'):
         if not 0<getattr(c, k)<math.inf: raise ValueError(f'{k} must be above 0, not {getattr(c, k)}')
-    for k in ('max_steps','max_minutes','weight_decay','warmup','semitones','velocity','patience','val_every','val_windows','seed'):
+    for k in ('max_steps','max_minutes','weight_decay','warmup','semitones','velocity','transpose','patience','val_every','val_windows','seed'):
         if not 0<=getattr(c, k)<math.inf: raise ValueError(f'{k} must be 0 or more, not {getattr(c, k)}')
-    for k in ('smoothing','stretch','ema'):
+    for k in ('smoothing','stretch','ema','told'):
         if not 0<=getattr(c, k)<1: raise ValueError(f'{k} must be at least 0 and below 1, not {getattr(c, k)}')
     lr_factor(0, 0, c.schedule); Augment(c.semitones, c.stretch, c.velocity)
 
@@ -164,11 +167,12 @@ def orthogonal(
     "Newton-Schulz iteration with Jordan's polynomial, which is quick rather than exact (0.7 to 1.2)."
     a,b,c = 3.4445,-4.775,2.0315
     x = g.T if len(g)>g.shape[1] else g
-    if g.device.type!='cpu': x = x.bfloat16()
+    if g.device.type!='cpu' or best_precision(g.device)=='bf16': x = x.bfloat16()
     x = x/(x.norm()+1e-7)                                                        # no singular value above 1
     for _ in range(rounds):
         s = x@x.T
         x = torch.addmm(x, torch.addmm(s, s, s, beta=b, alpha=c), x, beta=a)     # a x + b s x + c s s x
+    x = x.to(g.dtype)
     return x.T if len(g)>g.shape[1] else x
 
 class Muon(torch.optim.Optimizer):
@@ -216,6 +220,7 @@ KINDS = dict(on=(NOTE_ON,NOTE_OFF), off=(NOTE_OFF,TIME_SHIFT), shift=(TIME_SHIFT
 def score_windows(
     model:MusicTransformer,
     batch:list, # of windows (x, y, piece, first, past, ok): ids (n,), the ids that follow them (n,), any name, the first scored place, ids before x, what may follow each (n, V) or `None`
+    heard:list=None, # what `Echoes.window` says of each, for a model that hears an echo
 )->list:        # of (piece, the scored y, nats, hits, nats if only what may follow is possible, smooth nats)
     "How well a model foresees the later part of each window."
     device,T = next(model.parameters()).device,max(len(x) for x,*_ in batch)
@@ -223,12 +228,19 @@ def score_windows(
     for i,(xs,ys,_,_,ps,_) in enumerate(batch):
         x[i,:len(xs)],y[i,:len(ys)] = torch.from_numpy(xs),torch.from_numpy(ys)
         past[i,past.shape[1]-len(ps):] = torch.from_numpy(ps)
-    logp = model(x.to(device), past=past.to(device)).float().log_softmax(-1).cpu()
+    echo = heard and {k: _stacked([o[k] for o in heard], T).to(device) for k in heard[0]}
+    logp = model(x.to(device), past=past.to(device), echo=echo).float().log_softmax(-1).cpu()
     nats,every = surprises(logp, y)
     hits,smooth = logp.argmax(-1)==y,smoothed(nats, every, SMOOTHING)
     ruled = [nats[i,:len(ys)] if ok is None else nats[i,:len(ys)] + logp[i,:len(ys)].masked_fill(torch.from_numpy(~ok), -torch.inf).logsumexp(-1)
              for i,(_,ys,_,_,_,ok) in enumerate(batch)]
     return [(piece, ys[a:], *(o[a:len(ys)].numpy() for o in (nats[i], hits[i], ruled[i], smooth[i]))) for i,(_,ys,piece,a,*_) in enumerate(batch)]
+
+def _stacked(rows, T):
+    "Arrays (n, ...) of several lengths as one tensor (B, T, ...), with zeros behind."
+    out = torch.zeros(len(rows), T, *rows[0].shape[1:], dtype=torch.from_numpy(rows[0]).dtype)
+    for o,row in zip(out, rows): o[:len(row)] = torch.from_numpy(row)
+    return out
 
 # %% ../nbs/03_training.ipynb #28710af6
 @torch.no_grad()
@@ -243,17 +255,20 @@ def score(
 )->np.ndarray:     # (pieces, kinds, 5): targets, nats, hits, nats by the rules, smooth nats
     "Score pieces by the protocol, and sum up by piece and kind of event."
     if context<1 or batch_size<1: raise ValueError(f'context and batch_size must be at least 1, not {context} and {batch_size}')
-    was = model.training; model.eval()
+    was,model_hears = model.training,getattr(model, 'cfg', ModelConfig()).echo
+    model.eval()
     todo = [(i,w) for i,ids in enumerate(pieces) for w in eval_windows(len(ids)-1, context)]
     if keep and keep<len(todo): todo = [todo[i] for i in np.linspace(0, len(todo)-1, keep).astype(int)]
     todo = todo[part[0]::part[1]]
     sums,may = np.zeros((len(pieces), len(KINDS), 5)),lru_cache(2)(lambda i: legal(pieces[i]))
+    echo = lru_cache(2)(lambda i: echoes(pieces[i]))
     for j in tqdm(range(0, len(todo), batch_size), unit='batch', disable=not progress or 'IN_TEST' in os.environ):
         batch = []
         for i,(b,a,e) in todo[j:j+batch_size]:
             ids = np.asarray(pieces[i][max(b-PAST,0):e+1], np.int64); past = min(b, PAST)
             batch.append((ids[past:-1], ids[past+1:], i, a-b, ids[:past], may(i)[b:e] if rules else None))
-        for i,y,*numbers in score_windows(model, batch):
+        heard = [echo(i).window(b, e-b) for i,(b,a,e) in todo[j:j+batch_size]] if model_hears else None
+        for i,y,*numbers in score_windows(model, batch, heard):
             for k,(lo,hi) in enumerate(KINDS.values()):
                 m = (y>=lo) & (y<hi)
                 sums[i,k] += [m.sum(), *(o[m].sum() for o in numbers)]
@@ -374,7 +389,7 @@ class Run:
         self.total = _steps(store, c)
         self.since,self.mark = time.monotonic(),(time.monotonic(),0)             # of the clock; of the last row, and the tokens then
         self.metrics,self.val = None,[i for i,o in enumerate(store.pieces) if o.split=='validation']
-        self.windows,self.ahead = None,(None, [], ())                            # of this epoch; the next one's number, pieces made, pieces to make
+        self.windows,self.echoes,self.ahead = None,None,(None, [], ())                            # of this epoch; the next one's number, pieces made, pieces to make
 
     @property
     def plain(self)->MusicTransformer: return self.acc.unwrap_model(self.model)
@@ -390,11 +405,18 @@ def _make_way(precision):
     "Forget the precision of an earlier run in this process: `accelerate` fixes one for good, and has no public way to fix another."
     if is_initialized() and AcceleratorState().mixed_precision!=precision: AcceleratorState._reset_state()
 
+def _varied(store, c, echo, epoch):
+    "The pieces of an epoch, or all at once where nothing is varied: ids, and their `Echoes` if asked for."
+    for n,ids in enumerate(epoch_pieces(store, 'train', Augment(c.semitones, c.stretch, c.velocity), c.seed, epoch)):
+        yield ids, stream_echoes(ids, c.told, np.random.default_rng((c.seed, epoch, n))) if echo else None
+
 def _load_epoch(self):
     c,(epoch,made,rest) = self.c,self.ahead
-    pieces = lambda n: epoch_pieces(self.store, 'train', Augment(c.semitones, c.stretch, c.velocity), c.seed, n)
+    pieces = lambda n: _varied(self.store, c, self.cfg.echo, n)
     if epoch!=self.epoch: made,rest = [],pieces(self.epoch)
-    self.windows = Windows(np.concatenate([*made, *rest]), c.context, c.seed, self.epoch)
+    ids,heard = zip(*made, *rest)
+    self.windows = Windows(np.concatenate(ids), c.context, c.seed, self.epoch, c.transpose)
+    self.echoes = joined(heard) if self.cfg.echo else None
     self.ahead = self.epoch+1,[],pieces(self.epoch+1) if self.epoch+1<c.epochs else iter(())
     self.pace = math.ceil(len(self.store.pieces)*c.batch_size/len(self.windows)) # pieces to make after a step
 
@@ -409,30 +431,47 @@ def _steps(store, c):
     return min(c.epochs*math.ceil(windows/c.batch_size), c.max_steps or math.inf)
 
 # %% ../nbs/03_training.ipynb #8a24b0bf
-def _next_batch(self):
-    "The windows of the next step: x, y of (batch_size, context) and the `PAST` ids before them; moves on in the data."
+def _next_batch(self)->dict:
+    "The windows of the next step: `ids`, `targets` (batch_size, context), the `PAST` ids before them, and with `echo.` before their names what the echo says; moves on in the data."
     if self.windows is None: self.load_epoch()
-    i,n = self.batch*self.c.batch_size,len(self.windows)
-    rows = [(*self.windows[j], self.windows.before(j, PAST)) for j in range(i, min(i+self.c.batch_size, n))]
+    size,n = self.c.batch_size,len(self.windows)
+    first = self.batch*size
+    rows = [self._row_of(i) for i in range(first, min(first+size, n))]
     self.batch += 1
-    if i+self.c.batch_size>=n: self.epoch,self.batch,self.windows = self.epoch+1,0,None
-    none = (0, 0, 0, -len(rows)%self.acc.num_processes)                          # windows of nothing: no process goes without
-    return (F.pad(torch.from_numpy(np.stack(o)), none, value=PAD) for o in zip(*rows))
+    if first+size>=n: self.epoch,self.batch,self.windows = self.epoch+1,0,None
+    none = -len(rows)%self.acc.num_processes                                     # windows of nothing: no process goes without
+    def stacked(k):
+        x = torch.from_numpy(np.stack([o[k] for o in rows]))
+        return F.pad(x, (0, 0)*(x.ndim-1) + (0, none), value=PAD if k in ('ids','targets','past') else 0)
+    return {k: stacked(k) for k in rows[0]}
 
-Run.next_batch = _next_batch
+def _row_of(self, i):
+    "Window `i` of this epoch, with all that the model is given beside it."
+    ids,targets,past,up = self.windows.window(i, PAST)
+    row = dict(ids=ids, targets=targets, past=past)
+    if self.echoes is None: return row
+    heard = self.echoes.window(self.windows.start(i), len(ids), up)
+    return row | {f'echo.{k}': v for k,v in heard.items()}
+
+Run.next_batch,Run._row_of = _next_batch,_row_of
+
+def _echo_of(batch): return {k[5:]: v for k,v in batch.items() if k.startswith('echo.')} or None
 
 # %% ../nbs/03_training.ipynb #0e3c8e04
 def _train_step(self):
     "One update; what is `measured` of it is added to `pending`."
     c,acc = self.c,self.acc
-    x,y,past = (o.pin_memory() if acc.device.type=='cuda' else o for o in self.next_batch()) # pinned, it can travel while the device computes
-    n = int((y!=PAD).sum())
-    mine = [o[acc.process_index::acc.num_processes].to(acc.device, non_blocking=True).chunk(c.accumulate) for o in (x,y,past)]
+    batch = self.next_batch()
+    if acc.device.type=='cuda': batch = {k: o.pin_memory() for k,o in batch.items()} # pinned, it can travel while the device computes
+    n = int((batch['targets']!=PAD).sum())
+    mine = {k: o[acc.process_index::acc.num_processes].to(acc.device, non_blocking=True).chunk(c.accumulate) for k,o in batch.items()}
+    parts = [dict(zip(mine, o)) for o in zip(*mine.values())]
     stats = torch.zeros(3, device=acc.device)
     self.model.train()
-    for i,(xs,ys,ps) in enumerate(zip(*mine)):
-        with acc.no_sync(self.model) if i<len(mine[0])-1 else nullcontext():
-            with acc.autocast(): logits = self.model(xs, past=ps)
+    for part in parts:
+        ys = part['targets']
+        with acc.no_sync(self.model) if part is not parts[-1] else nullcontext():
+            with acc.autocast(): logits = self.model(part['ids'], past=part['past'], echo=_echo_of(part))
             true,every = (o.sum() for o in surprises(logits.float().log_softmax(-1), ys))
             acc.backward(smoothed(true, every, c.smoothing)*acc.num_processes/n)
             hits = (logits.argmax(-1)==ys) & (ys!=PAD)

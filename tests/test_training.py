@@ -173,7 +173,7 @@ def test_both_losses_are_recorded_whatever_is_trained_with(store, tmp_path, smoo
     "The plain cross-entropy, and the smooth one with a tenth kept back, of the very logits that were trained on."
     c = replace(settings, smoothing=smoothing, max_steps=3, log_every=1, val_every=3, val_windows=0, accumulate=2, ema=0, precision='no')
     model = MusicTransformer(replace(cfg, dropout=0.))
-    x,y,past = Run(store, model, c, tmp_path/'other').next_batch()
+    x,y,past = (Run(store, model, c, tmp_path/'other').next_batch()[k] for k in ('ids','targets','past'))
     with torch.no_grad(): logits = model(x, past=past)
     n = (y!=PAD).sum()
     final = fit(store, model, c, tmp_path/'run', progress=False)
