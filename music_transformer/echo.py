@@ -6,7 +6,8 @@ Docs: https://music-transformer.github.io/music_transformer/echo.html.md"""
 
 # %% auto #0
 __all__ = ['GROUP', 'TOLD', 'N_KINDS', 'NOT_DUE', 'Group', 'Memory', 'Echo', 'Hint', 'hint', 'Echoes', 'echoes', 'raised',
-           'window', 'Return', 'returns', 'tell', 'joined', 'stream_echoes']
+           'window', 'Return', 'returns', 'tell', 'joined', 'stream_echoes', 'stretches', 'Planned', 'draw_plan',
+           'Told', 'begin_told', 'go_on_told', 'follow_plan']
 
 # %% ../nbs/01b_echo.ipynb #5c7770be
 from dataclasses import dataclass, field, fields, replace
@@ -53,7 +54,11 @@ class Memory:
 # %% ../nbs/01b_echo.ipynb #1ab9187c
 class Echo:
     "What the piece so far says of what comes next."
-    def __init__(self): self.reset()
+    def __init__(self,
+        plan=(), # returns that are told when their time comes: see "A plan of returns"
+    ):
+        self.plan,self.told,self.returned = list(plan),None,[]
+        self.reset()
 
     def reset(self):
         self.now,self.velocity,self.open = 0,16,False
@@ -62,7 +67,7 @@ class Echo:
 
     def push(self, i:int):
         "Hear an id."
-        if i==SOS: self.reset()
+        if i==SOS and self.groups: self.reset()
         elif i<NOTE_OFF: self.strike(i)
         elif VELOCITY<=i<PAD: self.velocity = i-VELOCITY
         elif TIME_SHIFT<=i<VELOCITY:
@@ -78,6 +83,9 @@ class Echo:
     def finish(self):
         self.open = False
         self.kind,self.source,self.up = self.memory.hear(max(self.groups[-1].keys))
+        self.follow_plan()
+
+    def follow_plan(self): "So far there is none."
 
 # %% ../nbs/01b_echo.ipynb #ce9b9147
 NOT_DUE = -2000 # steps, where there is no echo
@@ -240,3 +248,82 @@ def stream_echoes(
     parts = [echoes(o) for o in np.split(ids, np.flatnonzero(ids==SOS)[1:])]
     if told: parts = [tell(o, [r for r in returns(o) if rng.random()<told]) for o in parts]
     return joined(parts)
+
+# %% ../nbs/01b_echo.ipynb #c667b34a
+def stretches(
+    e:Echoes,
+    gap:int=8,     # groups that may lie between two returns
+    drift:int=4,   # groups by which the earlier stretch may have been longer or shorter there
+    apart:float=2, # seconds between a place and its return, at least
+)->list:           # of `Return`
+    "Returns as a listener counts them: with a few notes changed."
+    out = []
+    for r in returns(e):
+        if e.start[r.begin]-e.start[r.source]<apart/STEP: continue
+        if out and _goes_on(out[-1], r, gap, drift): out[-1] = replace(out[-1], n=max(out[-1].n, r.begin+r.n-out[-1].begin))
+        else: out.append(r)
+    return out
+
+def _goes_on(a, b, gap, drift):
+    moved = (b.begin-b.source)-(a.begin-a.source)
+    return a.up==b.up and b.begin-a.begin-a.n<=gap and abs(moved)<=drift
+
+# %% ../nbs/01b_echo.ipynb #35c4881f
+@dataclass
+class Planned:
+    "A return that is to come, in seconds from the beginning."
+    when: float
+    since: float  # what it takes up begins here
+    until: float  # and ends here
+
+def draw_plan(
+    seconds:float, # of music
+    rng:np.random.Generator,
+)->list:           # of `Planned`, in order
+    "Returns as in real pieces: how many, how far back, how long."
+    out = []
+    for _ in range(rng.poisson(3.36*seconds/60)):
+        ago,lasts = rng.lognormal(3.4, 1.68),rng.lognormal(1.02, .68)
+        when = rng.uniform(0, seconds)
+        p = Planned(when, when-ago, when-ago+lasts)
+        meets = any(p.when<o.when+o.until-o.since and o.when<p.when+lasts for o in out)
+        if p.since>=0 and ago>=max(lasts, 2) and p.when+lasts<=seconds and not meets: out.append(p)
+    return sorted(out, key=lambda o: o.when)
+
+# %% ../nbs/01b_echo.ipynb #7478c077
+@dataclass
+class Told:
+    "A return under way."
+    when: float      # seconds
+    since: float     # seconds
+    until: int       # step at which the earlier stretch ends
+    source: int      # the group that comes next
+    played: int = 0  # groups since it began
+    right: int = 0   # of these, with the top key that was told
+    missed: int = 0  # since the last of those
+
+def begin_told(self:Echo, p:Planned):
+    "Turn to the earlier place, if there is one."
+    near = [n for n,g in enumerate(self.groups) if n and abs(g.start*STEP-p.since)<=1.5]
+    if not near: return
+    first = max(near, key=lambda n: self.groups[n].start-self.groups[n-1].start)
+    since = self.groups[first].start
+    self.told = Told(self.now*STEP, since*STEP, since+round((p.until-p.since)/STEP), first)
+    self.returned.append(self.told)
+
+def go_on_told(self:Echo):
+    "A group was finished: what comes next in the earlier stretch?"
+    t,top = self.told,max(self.groups[-1].keys)
+    ahead = [j for j in range(3) if t.source+j<len(self.groups)-1 and max(self.groups[t.source+j].keys)==top]
+    t.played += 1
+    t.right += bool(ahead)
+    t.missed = 0 if ahead else t.missed+1
+    t.source += ahead[0]+1 if ahead else 1
+    if t.missed==4 or self.groups[t.source].start>t.until: self.told = None
+
+def follow_plan(self:Echo):
+    "After each group: begin, go on with or end a return that is planned."
+    if self.told: self.go_on_told()
+    elif self.plan and self.now*STEP>=self.plan[0].when: self.begin_told(self.plan.pop(0))
+    if self.told: self.kind,self.source,self.up = TOLD,self.told.source,0
+Echo.begin_told,Echo.go_on_told,Echo.follow_plan = begin_told,go_on_told,follow_plan
