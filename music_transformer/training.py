@@ -8,7 +8,7 @@ Docs: https://music-transformer.github.io/music_transformer/training.html.md"""
 __all__ = ['SMOOTHING', 'PAST', 'KINDS', 'surprises', 'smoothed', 'token_loss', 'lr_factor', 'TrainConfig', 'best_precision',
            'keep_memory', 'orthogonal', 'Muon', 'make_optimizers', 'eval_windows', 'score_windows', 'score', 'evaluate',
            'unigram_entropy', 'Metrics', 'read_metrics', 'memory_gb', 'stop_signals', 'Run', 'free_folder', 'fit',
-           'run_settings', 'read_options', 'main']
+           'models_in', 'run_settings', 'read_options', 'main']
 
 # %% ../nbs/03_training.ipynb #e5bc55ce
 import csv, ctypes, json, math, os, platform, psutil, signal, sys, time
@@ -25,9 +25,9 @@ from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
-from .data import new_folder, restore_folder, write_file
-from .processor import TokenStore, Windows, Augment, epoch_pieces, legal, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
-from .echo import echoes, joined, stream_echoes
+from .data import Performance, new_folder, restore_folder, write_file
+from .processor import TokenStore, Windows, Augment, decode, encode, epoch_pieces, legal
+from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
 from .model import MusicTransformer, ModelConfig
 
 # %% ../nbs/03_training.ipynb #f408cbe8
@@ -278,31 +278,50 @@ def score(
 # %% ../nbs/03_training.ipynb #5640ddde
 def evaluate(
     model:MusicTransformer,
-    store:TokenStore,
-    split:str='test',
+    store:TokenStore,  # or a list of pieces: performances, or ids as `encode` makes them
+    split:str='test',  # of the store
     context:int=512,   # window; at least half of it stands before every scored token
     batch_size:int=16,
     progress:bool=False,
 )->dict: # nats per token, note and second, accuracy, their 95 % interval over pieces, and the same by kind of event
-    "Evaluate on a whole split. `ValueError` if the store has none of it."
-    store.split(split)                                                          # says so if there is none
-    rows = [(i,o) for i,o in enumerate(store.pieces) if o.split==split]
-    sums = score(model, [store[i] for i,_ in rows], context, batch_size, progress=progress, rules=True)
-    seconds = np.array([o.seconds for _,o in rows])
-    again = np.random.default_rng(0).multinomial(len(rows), np.full(len(rows), 1/len(rows)), 2000) # how often each piece is drawn
+    "Evaluate on a whole split of a store, or on a list of pieces. `ValueError` if there is none, `TypeError` if it is neither."
+    pieces,seconds = _pieces(store, split)
+    sums = score(model, pieces, context, batch_size, progress=progress, rules=True)
+    n = len(pieces)
+    again = np.random.default_rng(0).multinomial(n, np.full(n, 1/n), 2000) # how often each piece is drawn
     def ratio(name, a, b): # a sum over a sum, and its 95 % interval
         draws = again@a/np.maximum(again@b, 1e-9)
         return {name: a.sum()/max(b.sum(), 1e-9), f'{name}_95': list(np.quantile(draws, [.025, .975]))}
     def facts(s): return dict(tokens=int(s[:,0].sum())) | ratio('nats_per_token', s[:,1], s[:,0]) | ratio('accuracy', s[:,2], s[:,0]) | ratio('nats_by_the_rules', s[:,3], s[:,0])
     per_piece = sums.sum(1)
-    out = dict(split=split, pieces=len(rows), context=context) | facts(per_piece)
+    out = dict(split=split if isinstance(store, TokenStore) else None, pieces=n, context=context) | facts(per_piece)
     out |= ratio('nats_per_note', per_piece[:,1], sums[:,0,0]) | ratio('nats_per_second', per_piece[:,1], seconds) # every note has one note_on
-    out |= dict(unigram_entropy=unigram_entropy(store, split), kinds={k: facts(sums[:,i]) for i,k in enumerate(KINDS)})
+    kinds = {k: facts(sums[:,i]) for i,k in enumerate(KINDS)}
+    out |= dict(unigram_entropy=_entropy(np.concatenate(pieces)), kinds=kinds)
     return json.loads(json.dumps(out))                                          # plain numbers
+
+def _pieces(store, split)->tuple:
+    "The ids of each piece, and its seconds."
+    if isinstance(store, TokenStore):
+        store.split(split)                                                      # says so if there is none
+        rows = [(i,o) for i,o in enumerate(store.pieces) if o.split==split]
+        return [store[i] for i,_ in rows], np.array([o.seconds for _,o in rows])
+    wanted = 'evaluate takes a TokenStore, or a list of pieces (performances, or ids as encode makes them)'
+    if not isinstance(store, (list, tuple)): raise TypeError(f'{wanted}, not {type(store).__name__}.')
+    if not store: raise ValueError(f'{wanted}; the list is empty.')
+    pieces = [encode(o) if isinstance(o, Performance) else np.asarray(o) for o in store]
+    for i,ids in enumerate(pieces):
+        if ids.ndim!=1 or ids.dtype.kind not in 'iu': raise TypeError(f'{wanted}; item {i} of the list is neither.')
+        if len(ids)<2: raise ValueError(f'item {i} of the list has fewer than two ids; there is nothing to foresee.')
+        if not 0<=ids.min()<=ids.max()<VOCAB_SIZE: raise ValueError(f'item {i} of the list has ids outside 0-{VOCAB_SIZE-1}.')
+    return pieces, np.array([decode(o).seconds for o in pieces])
 
 def unigram_entropy(store:TokenStore, split:str)->float:
     "Nats per event of a guesser that knows only how often each of the 388 events occurs in the split."
-    p = np.bincount(store.split(split), minlength=VOCAB_SIZE)[:PAD]
+    return _entropy(store.split(split))
+
+def _entropy(ids):
+    p = np.bincount(ids, minlength=VOCAB_SIZE)[:PAD]
     p = p[p>0]/p.sum()
     return float(-(p*np.log(p)).sum())
 
@@ -680,6 +699,14 @@ def fit(
     net = run.copy()
     return net and net.to(run.acc.device)
 
+def models_in(
+    out, # a run folder
+)->str:
+    "Where the models of a run are, in words."
+    out = Path(out)
+    best = f'the best by validation in {out}/best' if (out/'best').exists() else 'no best one yet, for validation was not looked at'
+    return f'the last model is in {out}/final, {best}'
+
 def _line(row, left):
     "A row of metrics for a log, and how many minutes are left."
     said = dict(loss='loss {:.4f}', tokens_per_s='{:,.0f} tokens/s', val_loss='validation loss {:.4f}')
@@ -710,10 +737,13 @@ def main(words:list)->int: # exit status
     "Train as the words `STORE OUT key=value ...` say."
     try:
         if len(words)<2: raise ValueError('say STORE OUT key=value ...: a token store, the folder of the run, and settings.')
-        o = read_options(words[2:]); resume = o.pop('resume', False)
+        if not Path(words[0]).exists(): raise ValueError(f'{words[0]} is not there; say where the token store is.')
+        o = read_options(words[2:])
+        resume = o.pop('resume', False)
         was = run_settings(words[1]) if resume else (ModelConfig(max_distance=o.get('context', TrainConfig.context)),TrainConfig())
         settings = (replace(c, **{k:v for k,v in o.items() if k in c.__dataclass_fields__}) for c in was)
         fit(TokenStore(words[0]), *settings, words[1], resume, progress='lines')
+        if PartialState().is_main_process: print(models_in(words[1]))
     except (ValueError, OSError, FloatingPointError) as e: print(f'training: {" ".join(str(e).split())}', file=sys.stderr); return 2
     return 0
 

@@ -7,8 +7,8 @@ from safetensors.torch import load_file, save_file
 from tqdm import tqdm
 from music_transformer.data import Performance, write_midi
 from music_transformer.model import ModelConfig, MusicTransformer
-from music_transformer.processor import PAD, TokenStore, prepare
-from music_transformer.training import TrainConfig, Run, eval_windows, evaluate, fit, lr_factor, main, read_metrics, token_loss
+from music_transformer.processor import PAD, TokenStore, decode, prepare
+from music_transformer.training import TrainConfig, Run, eval_windows, evaluate, fit, lr_factor, main, models_in, read_metrics, token_loss
 
 cfg = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1)
 settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, val_windows=8, log_every=10, warmup=5, semitones=2, ema=.9)
@@ -163,6 +163,35 @@ def test_best_is_the_best_by_validation(store, tmp_path):
     assert abs(e['nats_per_token']-min(r['val_loss'] for r in looks))<1e-3
     final = evaluate(MusicTransformer.from_pretrained(tmp_path/'run/final'), store, 'validation', context=32)
     assert abs(final['nats_per_token']-looks[-1]['val_loss'])<1e-3
+
+def test_a_list_of_pieces_is_evaluated_as_a_store(store):
+    model = MusicTransformer(cfg).eval()
+    a = evaluate(model, store, 'validation', context=32)
+    ids = [store[i] for i,o in enumerate(store.pieces) if o.split=='validation']
+    b = evaluate(model, ids, context=32)
+    assert b.pop('split') is None and a.pop('split')=='validation'
+    assert a.pop('nats_per_second')==pytest.approx(b.pop('nats_per_second'), rel=.01)  # to the rounding of the last release
+    a.pop('nats_per_second_95'), b.pop('nats_per_second_95')
+    assert a==b
+    assert evaluate(model, [decode(o) for o in ids], context=32)['nats_per_token']==a['nats_per_token']
+
+@pytest.mark.parametrize('given,error,said', [
+    ([1,2,3], TypeError, 'item 0 of the list is neither'), ('store', TypeError, 'a list of pieces .*, not str'), ([], ValueError, 'the list is empty'),
+    ([[388]], ValueError, 'fewer than two ids'), ([[0,391]], ValueError, 'outside 0-390'), ([[.5,1.]], TypeError, 'item 0')])
+def test_what_cannot_be_evaluated_is_named(given, error, said):
+    with pytest.raises(error, match=said): evaluate(MusicTransformer(cfg), given)
+
+def test_a_run_speaks_of_best_only_if_there_is_one(store, tmp_path, monkeypatch):
+    import music_transformer.training as T
+    real = T.surprises
+    def interrupt(*a): signal.raise_signal(signal.SIGINT); return real(*a)
+    monkeypatch.setattr(T, 'surprises', interrupt)
+    out = tmp_path/'run'
+    fit(store, cfg, settings, out, progress=False)               # stopped in its first step
+    assert last(out)['step']==1 and models_in(out)==f'the last model is in {out}/final, no best one yet, for validation was not looked at'
+    monkeypatch.undo()
+    fit(store, cfg, replace(settings, max_steps=8), tmp_path/'more', progress=False)
+    assert models_in(tmp_path/'more').endswith(f'the best by validation in {tmp_path}/more/best')
 
 def test_a_part_of_the_validation_split_says_which(whole):
     looks = [r for r in read_metrics(whole) if 'val_loss' in r]
@@ -336,7 +365,7 @@ def test_the_command_refuses_in_a_sentence(d, tmp_path):
 @pytest.mark.parametrize('words,said', [
     ('', 'say STORE OUT'), ('STORE', 'say STORE OUT'), ('STORE r lr', 'lr is not a setting'), ('STORE r lr=', 'lr must be a number'), ('STORE r lr=nan', 'lr must be above 0'),
     ('STORE r epochs=1.5', 'epochs must be a whole number'), ('STORE r state=maybe', 'state must be true or false'), ('STORE r betas=.9', 'betas must be two numbers'),
-    ('STORE r schedule=up', 'schedule must be one of'), ('STORE r d_model=30', 'must divide'), ('STORE r resume=true', 'no run to resume'), ('nowhere r', 'not a token store')])
+    ('STORE r schedule=up', 'schedule must be one of'), ('STORE r d_model=30', 'must divide'), ('STORE r resume=true', 'no run to resume'), ('nowhere r', 'nowhere is not there')])
 def test_words_that_are_no_settings(d, tmp_path, monkeypatch, capsys, words, said):
     monkeypatch.chdir(tmp_path)
     assert main(words.replace('STORE', str(d/'store')).split())==2
