@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from .data import Performance, new_folder, restore_folder, write_file
 from .processor import TokenStore, Windows, Augment, decode, encode, epoch_pieces, legal
 from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
+from .echo import echoes, joined, stream_echoes
 from .model import MusicTransformer, ModelConfig
 
 # %% ../nbs/03_training.ipynb #f408cbe8
