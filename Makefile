@@ -1,12 +1,12 @@
 # make music: hear a piece.  make test: check everything.  make lab: read the notebooks.  make docs: the site, in _docs.  make readme: README.md from nbs/index.ipynb.  make examples: the pieces in examples, anew.
-# make judge: all of MAESTRO against another reading of it.  make fuzz: the reader against 20,000 broken files.  make corpus-speed: how fast a corpus is prepared.
+# make judge: all of MAESTRO against another reading of it.  make fuzz: the reader against 20,000 broken files.  make corpus-speed: how fast a corpus is prepared.  make trial: what a setting is worth at equal computing time.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 
-.PHONY: music examples lab test docs readme judge fuzz corpus-speed clean
+.PHONY: music examples lab test docs readme judge fuzz corpus-speed trial clean
 
 music: $(VENV)/.music
 	$(BIN)/mt-compose --seconds 30 --seed 1 --out out
@@ -37,7 +37,7 @@ readme: $(VENV)/.dev
 	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
 	sed -i.bak 's#(\.\./#(#g' README.md && rm README.md.bak
 
-judge fuzz corpus-speed: $(VENV)/.dev
+judge fuzz corpus-speed trial: $(VENV)/.dev
 	$(BIN)/python tests/$(subst -,_,$@).py $(ARGS)
 
 $(VENV)/.music: $(FACTS)
