@@ -10,11 +10,11 @@ __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS',
            'prepare', 'TokenStore', 'Augment', 'transposed', 'Windows', 'epoch_pieces', 'epoch_stream']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
-import csv, io, json, os
+import csv, io, json, os, sys, warnings
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, asdict
-from multiprocessing import parent_process
+from multiprocessing import current_process, get_start_method, parent_process
 from pathlib import Path
 from threading import Thread
 from zipfile import is_zipfile
@@ -205,12 +205,29 @@ def _leave_with_parent():
 
 def _encode_all(pieces, n_workers):
     "What `_encode_piece` says of each piece, in order."
-    if n_workers==1: yield from map(_encode_piece, pieces); return
+    if n_workers==1 or not _can_start():
+        yield from map(_encode_piece, pieces)
+        return
     done = 0
     try:
         with ProcessPoolExecutor(n_workers or os.cpu_count(), initializer=_leave_with_parent) as ex:
-            for o in ex.map(_encode_piece, pieces, chunksize=8): yield o; done += 1
+            for o in ex.map(_encode_piece, pieces, chunksize=8):
+                yield o
+                done += 1
     except BrokenProcessPool: yield from map(_alone, pieces[done:])
+
+def _starting():
+    "Is this a process that another is starting, and that runs its caller's script once more for it?"
+    return getattr(current_process(), '_inheriting', False)
+
+def _can_start():
+    "Can other processes be started? Not where each begins by running the caller's script, and comes to this very call."
+    if get_start_method()=='fork': return True
+    try:
+        with ProcessPoolExecutor(1) as ex: return ex.submit(int).result()==0
+    except BrokenProcessPool:
+        warnings.warn('no other processes could be started, so the files are read in this one; to use all cores, put the call under "if __name__ == \'__main__\':".')
+        return False
 
 # %% ../nbs/01_processor.ipynb #07198bca
 def is_store(path)->bool:
@@ -240,11 +257,13 @@ def prepare(
     progress:bool=True, # show a bar that counts files
 ): # the `TokenStore`, opened
     "Encode a whole corpus into a token store. Files that cannot be read are listed in it, each with its reason."
+    if _starting(): sys.exit()                   # it has come here by the script alone
     out = Path(out)
     _check_free(out); check_writable(Path(os.path.realpath(out)).parent)
     if is_store(source): s = TokenStore(source); make = lambda: (s.tokens, s.pieces, s.info)
     else:
-        pieces = sorted(corpus(source), key=lambda o: (_splits.index(o.split), o.file))
+        pieces = corpus(source)
+        pieces.sort(key=lambda o: (_splits.index(o.split), o.file))
         make = lambda: _encode_corpus(pieces, source, n_workers, progress)
     if out.suffix=='.npz': write_file(out, _packed(*make()))
     else:
@@ -262,8 +281,9 @@ def _encode_corpus(pieces, source, n_workers, progress):
         ids.append(x); offset += len(x)
     if not rows: raise MidiError(f'none of the {len(pieces)} MIDI files in {source} could be read; the first: {skipped[0]["reason"]}')
     tokens = np.concatenate(ids)
+    beside = {k: list(getattr(pieces, k, ())) for k in ('left','missing')}
     return tokens,rows,dict(vocabulary=VOCAB_VERSION, n_tokens=len(tokens), source=Path(source).name,
-                            sha256=hashlib.sha256(tokens.tobytes()).hexdigest(), skipped=skipped)
+                            sha256=hashlib.sha256(tokens.tobytes()).hexdigest(), skipped=skipped, **beside)
 
 # %% ../nbs/01_processor.ipynb #d0a7f1b7
 def _json(info): return json.dumps(info, indent=1).encode()

@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 import mido, numpy as np, pretty_midi, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from music_transformer.data import MidiError, Performance, check_writable, new_folder, read_midi, restore_folder, sustain, write_file, write_midi
+from music_transformer.data import MidiError, Performance, check_writable, corpus, new_folder, read_midi, restore_folder, sustain, write_file, write_midi
 from music_transformer.processor import encode
 from fuzz import EOT, M, cc, chunk, fine, fuzz, header, midi_bytes, off, on
 
@@ -45,6 +45,19 @@ def test_sustain_is_the_rule(keys, foot):
         time,value = np.array(halves, dtype=int).reshape(-1,2).T
         assert sustain(start, end, pitch, time, value).tolist()==slow_sustain(notes, foot, last)
 
+def slow_sostenuto(notes, pedal, last):
+    "When each (start, end, pitch) is let go: the middle pedal holds the keys that are down when it goes down."
+    out = []
+    for start,end,pitch in notes:
+        down,caught = False,None
+        for n,(t,v) in enumerate(pedal):
+            if v>=64 and not down and start<t<=end: caught = n
+            down = v>=64
+        if caught is None: out.append(end); continue
+        stop = min([last] + [t for t,v in pedal[caught:] if v<64] + [other for other,_,same in notes if same==pitch and other>start])
+        out.append(max(end, stop))
+    return out
+
 def _up(foot, t): return ([0]+[v for u,v in foot if u<=t])[-1]<64
 
 # ---- whole files ----
@@ -84,12 +97,14 @@ def listen(score, tpq=96):
         for dt,m in track: t += dt; events.append((t,m))
     events.sort(key=lambda o: o[0])
     last = events[-1][0]
-    notes,feet,tempi,go,hush = [],defaultdict(list),[(0,500_000)],defaultdict(list),defaultdict(list)
+    notes,feet,tempi,go,hush,middle = [],defaultdict(list),[(0,500_000)],defaultdict(list),defaultdict(list),defaultdict(list)
     for t,m in events:
         if m.type=='set_tempo': tempi.append((t,m.tempo))
         elif m.type=='control_change':
             if m.control==64: feet[m.channel].append((t,m.value))
-            if m.control==121: feet[m.channel].append((t,0))
+            if m.control==66: middle[m.channel].append((t,m.value))
+            if m.control==121:
+                for pedal in (feet, middle): pedal[m.channel].append((t,0))
             if m.control in (120,123,126): go[m.channel].append(t)
             if m.control==120: hush[m.channel].append(t)
         elif m.type=='note_on' and m.velocity: notes.append([t,None,m.note,m.velocity,m.channel])
@@ -101,6 +116,7 @@ def listen(score, tpq=96):
     notes = [n for n in notes if n[4]!=9]
     for ch in {n[4] for n in notes}:
         mine = [n for n in notes if n[4]==ch]
+        for n,end in zip(mine, slow_sostenuto([n[:3] for n in mine], middle[ch], last)): n[1] = end
         for n,end in zip(mine, slow_sustain([n[:3] for n in mine], feet[ch], last)): n[1] = min([end] + [t for t in hush[ch] if t>n[0]])
     def seconds(tick):
         s = 0.
@@ -174,6 +190,7 @@ def mode(control, dt=0, ch=0): return dt,M('control_change', control=control, ch
     ('one key in two tracks',       [[on(60), off(60,100)], [on(60,50), off(60,100)]], [(0,50,60), (50,150,60)]),
     ('a release in another track',  [[on(60), off(60,100)], [off(60,50), on(62), off(62,10)]], [(0,100,60), (50,60,62)]),
     ('hours of silence',            [[on(60), off(60,10), on(60,2_500_000), off(60,10)]], [(0,10,60), (2_500_010,2_500_020,60)]),
+    ('the middle pedal',            [[on(60), mode(66,24), off(60,24), on(64), off(64,48), mode(66,96), on(65), off(65,48)]], [(0,48,60), (48,96,64), (192,240,65)]),
     ('all notes off',               [[on(60), on(62,10), mode(123,40), off(62,50)]], [(0,50,60), (10,50,62)]),
     ('all notes off under the pedal', [[cc(127), on(60), mode(123,50), cc(0,50)]], [(0,100,60)]),
     ('another mode on another channel', [[on(60), on(62,ch=1), mode(127,50,1), off(60,50)]], [(0,100,60), (0,50,62)]),
@@ -392,7 +409,7 @@ def varlen_hole(): return header(0)+chunk(b'MTrk', b'\xff'*40)
 
 @pytest.mark.parametrize('raw', [b'', b'M', b'MThd', b'RIFF', header(), header()[:13], header(0, 0), header(div=0)+chunk(b'MTrk', b'\0\x90\x3c\x40\x10\x80\x3c\x40'+EOT),
                                  header(0)+chunk(b'MTrk', b''), varlen_hole(),
-                                 header(0)+b'MTrk\xff\xff\xff\xff\0\x90\x3c\x40', header(2)+chunk(b'MTrk', note), header(1, 2)+chunk(b'MTrk', note), header(1, 1)+chunk(b'MTrk', note)*2,
+                                 header(0)+b'MTrk\xff\xff\xff\xff\0\x90\x3c\x40', header(2)+chunk(b'MTrk', note), header(1, 2)+chunk(b'MTrk', note), header(1, 5)+chunk(b'MTrk', note),
                                  header(0)+chunk(b'MTrk', note[1:]), header(0)+chunk(b'MTrk', note[:-5]), header(0)+chunk(b'MTrk', b'\0\xf4'+note), header(0)+chunk(b'MTrk', b'\0\x3c\x40'+note),
                                  header(0)+chunk(b'MTrk', b'\0\x90\x80\x40'+note), header(0)+chunk(b'MTrk', b'\0\xff\1\5abc'), header(0)+chunk(b'MTrk', b'\xff\xff\xff\xff\x7f'+note[1:]),
                                  header(0)+chunk(b'MTrk', note+bytes(2**23)),
@@ -400,6 +417,63 @@ def varlen_hole(): return header(0)+chunk(b'MTrk', b'\xff'*40)
 def test_no_performance(raw):
     with pytest.raises(MidiError) as e: read_midi(raw)
     assert '\n' not in str(e.value) and str(e.value).endswith('.')
+
+# ---- MIDI as programs write it ----
+
+def riff(*chunks):
+    body = b'RMID'+b''.join(k+struct.pack('<I', len(b))+b+b'\0'*(len(b)%2) for k,b in chunks)
+    return b'RIFF'+struct.pack('<I', len(body))+body
+
+whole = header(0)+chunk(b'MTrk', note)
+
+@pytest.mark.parametrize('raw, n', [(riff((b'data', whole)), 1), (riff((b'LIST', b'odd'), (b'data', whole)), 1),
+    (whole+b'junk!!', 1), (whole+b'end of the file.', 1), (whole+b'\0', 1), (whole+chunk(b'XFIH', b'abc'), 1),
+    (header(1, 1)+chunk(b'MTrk', note)*3, 3), (header(1, 0)+chunk(b'MTrk', note), 1),
+    (header(1, 2)+chunk(b'MTrk', note)+chunk(b'XFKM', b'12345')+chunk(b'MTrk', note), 2),
+    (header(0)+chunk(b'MTrk', b'\0\xf8\0\x90\x3c\x40\0\xfe\x10\x3c\0'+EOT), 1)],
+    ids=['riff','other chunks before','six bytes behind','a text behind','one byte behind','a chunk behind','fewer counted','none counted','a chunk between','real time'])
+def test_what_programs_add_is_passed_over(raw, n):
+    p = read_midi(raw)
+    assert len(p)==n and np.allclose(p.notes['end'], 1/60) and set(p.notes['pitch'])=={60}
+
+@pytest.mark.parametrize('raw, said', [(header(1, 5)+chunk(b'MTrk', note), 'says 5 tracks, and 4 of them are missing'), (whole[:-3], 'cut short'),
+    (riff((b'LIST', b'text')), 'without MIDI data'), (header(1, 1), 'no tracks')])
+def test_half_a_file_is_refused(raw, said):
+    with pytest.raises(MidiError, match=said): read_midi(raw)
+
+def test_a_pedal_belongs_to_its_port():
+    def track(port, body): return chunk(b'MTrk', bytes([0,0xff,0x21,1,port])+body+EOT)
+    a = b'\0\x90\x3c\x40\x83\x60\x80\x3c\x40\x83\x60\x90\x3e\x40\x83\x60\x80\x3e\x40'
+    b = b'\0\xb0\x40\x7f\0\x90\x48\x40\x83\x60\x80\x48\x40\x83\x60\xb0\x40\0'
+    ends = {int(k): e for _,e,k,_ in read_midi(header(1, 2)+track(0, a)+track(1, b)).notes}
+    assert ends=={60: .5, 62: 1.5, 72: 1.}
+    assert read_midi(header(1, 2)+track(0, a)+track(0, b)).notes['end'][0]==1.
+
+# ---- corpora as they lie about ----
+
+def test_what_is_not_read_is_said(tmp_path):
+    for name in ('a.mid','b.kar','c.smf','d.RMI','notes.txt','.hidden.mid'): (tmp_path/name).write_bytes(whole)
+    pieces = corpus(tmp_path)
+    assert pieces['file']==['a.mid','b.kar','c.smf','d.RMI'] and pieces.left==['.hidden.mid','notes.txt']
+
+head = 'canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration\n'
+row = 'Bach,Prelude,train,2004,2004/{}.midi,x.wav,2.5\n'
+
+@pytest.mark.parametrize('table, said', [(head+row.format('b'), 'none of them is there; the first is 2004/b.midi'), (head, 'lists no files'),
+    ((head+row.format('a'))[:-12], 'damaged: line 2'), (head.replace('split','part')+row.format('a'), 'damaged: line 2'), ('Bach \xe9'.encode('latin-1'), 'not UTF-8')])
+def test_a_maestro_table_that_is_none(tmp_path, table, said):
+    (tmp_path/'2004').mkdir()
+    (tmp_path/'2004/a.midi').write_bytes(whole)
+    (tmp_path/'maestro-v3.0.0.csv').write_bytes(table if isinstance(table, bytes) else table.encode())
+    with pytest.raises(ValueError, match="MAESTRO's table maestro-v3.0.0.csv") as e: corpus(tmp_path)
+    assert said in str(e.value)
+
+def test_a_maestro_table_with_more_than_is_there(tmp_path):
+    (tmp_path/'2004').mkdir()
+    for name in 'ac': (tmp_path/f'2004/{name}.midi').write_bytes(whole)
+    (tmp_path/'maestro-v3.0.0.csv').write_text(head+row.format('a')+row.format('b'))
+    pieces = corpus(tmp_path)
+    assert (pieces['file'],pieces.missing,pieces.left)==(['2004/a.midi'],['2004/b.midi'],['2004/c.midi'])
 
 @pytest.mark.skipif(not Path('/proc/self/statm').exists(), reason='needs /proc to know its own size')
 @pytest.mark.parametrize('body, n', [(b'\0\x90\x3c\x40'+b'\0\x3c\0\0\x3c\x40'*1_390_000, 1_390_001), (b'\0\xff\1\0'*500_000+b'\0\x90\x3c\x40', 1)])

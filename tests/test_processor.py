@@ -667,3 +667,16 @@ def test_odd_names_and_links(tmp_path):
     assert (tmp_path/'link').is_symlink() and len(s)>=3 and not list(tmp_path.glob('.*old'))
     x = np.load(tmp_path/'st/tokens.npy'); x[5:9] = 60000; np.save(tmp_path/'st/tokens.npy', x)
     with pytest.raises(ValueError, match='store'): TokenStore(tmp_path/'st')
+
+@pytest.mark.parametrize('guard', [True, False])
+def test_a_script_whose_processes_are_spawned(tmp_path, guard):
+    "Each new process runs the script again: without a guard it would prepare the corpus there too."
+    for n in range(3): write_midi(Performance([(0, .5, 60+n, 64)]), tmp_path/f'midi/{n}.mid')
+    call = "prepare('midi', 'store', progress=False, n_workers=2)"
+    lines = ['import multiprocessing', 'from music_transformer.processor import prepare']
+    start = "multiprocessing.set_start_method('spawn', force=True)"
+    lines += ["if __name__=='__main__':", f'    {start}', f'    {call}'] if guard else [start, call]
+    (tmp_path/'script.py').write_text('\n'.join(lines))
+    said = subprocess.run([sys.executable, 'script.py'], cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode==0 and len(TokenStore(tmp_path/'store'))==3
+    assert 'Traceback' not in said.stderr and ('__main__' in said.stderr)!=guard
