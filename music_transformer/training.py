@@ -6,9 +6,9 @@ Docs: https://music-transformer.github.io/music_transformer/training.html.md"""
 
 # %% auto #0
 __all__ = ['SMOOTHING', 'PAST', 'KINDS', 'surprises', 'smoothed', 'token_loss', 'lr_factor', 'TrainConfig', 'best_precision',
-           'keep_memory', 'orthogonal', 'Muon', 'make_optimizers', 'eval_windows', 'score_windows', 'score', 'evaluate',
-           'unigram_entropy', 'Metrics', 'read_metrics', 'memory_gb', 'stop_signals', 'Run', 'free_folder', 'fit',
-           'models_in', 'run_settings', 'read_options', 'main']
+           'keep_memory', 'orthogonal', 'Muon', 'make_optimizers', 'eval_windows', 'score_windows', 'score',
+           'unigram_entropy', 'evaluate', 'Metrics', 'read_metrics', 'memory_gb', 'stop_signals', 'Run', 'free_folder',
+           'fit', 'models_in', 'run_settings', 'read_options', 'main']
 
 # %% ../nbs/03_training.ipynb #e5bc55ce
 import csv, ctypes, json, math, os, platform, psutil, signal, sys, time
@@ -261,31 +261,7 @@ def score(
     model.train(was)
     return sums
 
-# %% ../nbs/03_training.ipynb #5640ddde
-def evaluate(
-    model:MusicTransformer,
-    store:TokenStore,  # or a list of pieces: performances, or ids as `encode` makes them
-    split:str='test',  # of the store
-    context:int=512,   # window; at least half of it stands before every scored token
-    batch_size:int=16,
-    progress:bool=False,
-)->dict: # nats per token, note and second, accuracy, their 95 % interval over pieces, and the same by kind of event
-    "Evaluate on a whole split of a store, or on a list of pieces. `ValueError` if there is none, `TypeError` if it is neither."
-    pieces,seconds = _pieces(store, split)
-    sums = score(model, pieces, context, batch_size, progress=progress, rules=True)
-    n = len(pieces)
-    again = np.random.default_rng(0).multinomial(n, np.full(n, 1/n), 2000) # how often each piece is drawn
-    def ratio(name, a, b): # a sum over a sum, and its 95 % interval
-        draws = again@a/np.maximum(again@b, 1e-9)
-        return {name: a.sum()/max(b.sum(), 1e-9), f'{name}_95': list(np.quantile(draws, [.025, .975]))}
-    def facts(s): return dict(tokens=int(s[:,0].sum())) | ratio('nats_per_token', s[:,1], s[:,0]) | ratio('accuracy', s[:,2], s[:,0]) | ratio('nats_by_the_rules', s[:,3], s[:,0])
-    per_piece = sums.sum(1)
-    out = dict(split=split if isinstance(store, TokenStore) else None, pieces=n, context=context) | facts(per_piece)
-    out |= ratio('nats_per_note', per_piece[:,1], sums[:,0,0]) | ratio('nats_per_second', per_piece[:,1], seconds) # every note has one note_on
-    kinds = {k: facts(sums[:,i]) for i,k in enumerate(KINDS)}
-    out |= dict(unigram_entropy=_entropy(np.concatenate(pieces)), kinds=kinds)
-    return json.loads(json.dumps(out))                                          # plain numbers
-
+# %% ../nbs/03_training.ipynb #e0a1b2c5
 def _pieces(store, split)->tuple:
     "The ids of each piece, and its seconds."
     if isinstance(store, TokenStore):
@@ -310,6 +286,31 @@ def _entropy(ids):
     p = np.bincount(ids, minlength=VOCAB_SIZE)[:PAD]
     p = p[p>0]/p.sum()
     return float(-(p*np.log(p)).sum())
+
+# %% ../nbs/03_training.ipynb #5640ddde
+def evaluate(
+    model:MusicTransformer,
+    store:TokenStore,  # or a list of pieces: performances, or ids as `encode` makes them
+    split:str='test',  # of the store
+    context:int=512,   # window; at least half of it stands before every scored token
+    batch_size:int=16,
+    progress:bool=False,
+)->dict: # nats per token, note and second, accuracy, their 95 % interval over pieces, and the same by kind of event
+    "Evaluate on a whole split of a store, or on a list of pieces. `ValueError` if there is none, `TypeError` if it is neither."
+    pieces,seconds = _pieces(store, split)
+    sums = score(model, pieces, context, batch_size, progress=progress, rules=True)
+    n = len(pieces)
+    again = np.random.default_rng(0).multinomial(n, np.full(n, 1/n), 2000) # how often each piece is drawn
+    def ratio(name, a, b): # a sum over a sum, and its 95 % interval
+        draws = again@a/np.maximum(again@b, 1e-9)
+        return {name: a.sum()/max(b.sum(), 1e-9), f'{name}_95': list(np.quantile(draws, [.025, .975]))}
+    def facts(s): return dict(tokens=int(s[:,0].sum())) | ratio('nats_per_token', s[:,1], s[:,0]) | ratio('accuracy', s[:,2], s[:,0]) | ratio('nats_by_the_rules', s[:,3], s[:,0])
+    per_piece = sums.sum(1)
+    out = dict(split=split if isinstance(store, TokenStore) else None, pieces=n, context=context) | facts(per_piece)
+    out |= ratio('nats_per_note', per_piece[:,1], sums[:,0,0]) | ratio('nats_per_second', per_piece[:,1], seconds) # every note has one note_on
+    kinds = {k: facts(sums[:,i]) for i,k in enumerate(KINDS)}
+    out |= dict(unigram_entropy=_entropy(np.concatenate(pieces)), kinds=kinds)
+    return json.loads(json.dumps(out))                                          # plain numbers
 
 # %% ../nbs/03_training.ipynb #2751102e
 class Metrics:
