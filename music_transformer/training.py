@@ -662,6 +662,7 @@ def fit(
     net = run.copy()
     return net and net.to(run.acc.device)
 
+# %% ../nbs/03_training.ipynb #e0a1b2c6
 def models_in(
     out, # a run folder
 )->str:
