@@ -347,6 +347,7 @@ class Metrics:
 
 def _cell(v): return '' if v is None else f'{v:.6g}' if isinstance(v, float) else str(v)
 
+# %% ../nbs/03_training.ipynb #e0a1b2c7
 def read_metrics(run)->list: # of dicts
     "The rows of a run's `metrics.csv`, as numbers; what a row does not have is left out."
     text = (Path(run)/'metrics.csv').read_text(encoding='utf-8').rpartition('\n')[0] # a line cut short was never written
