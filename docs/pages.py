@@ -1,10 +1,11 @@
 "Lay the notebooks ready for Sphinx: nbdev's processing, with its API entries as Sphinx knows them, and the sources folded away."
-import ast, inspect, re, shutil, sys
+import ast, base64, inspect, io, re, shutil, sys
 from importlib import import_module
 from pathlib import Path
 from fastcore.basics import first
 from fastcore.docments import docments, empty
 from fastcore.nbio import read_nb, write_nb, mk_cell
+from PIL import Image
 from nbdev.config import get_config
 from nbdev.process import NBProcessor, Processor
 from nbdev.processors import FilterDefaults, _def_names, _want_doc
@@ -97,10 +98,21 @@ def local_links(cell):
     s = re.sub(r'\]\((?:\.\./examples/)?README\.md', '](pieces.md', s)
     cell.source = s.replace(f'](../{lib}/pretrained/README.md', '](model-card.md').replace('](../', '](')
 
+def mark_wide(cell):
+    "A figure of more than six inches is too wide for a phone to shrink; the style sheet knows it by its cell's tag."
+    pictures = [o.data['image/png'] for o in cell.get('outputs', []) if 'image/png' in o.get('data', {})]
+    for o in pictures:
+        image = Image.open(io.BytesIO(base64.b64decode(''.join(o))))
+        if image.width/image.info.get('dpi', (100,))[0]>6.5: cell.metadata.tags = [*cell.metadata.get('tags', []), 'wide']
+
+def no_directives(cell):
+    "What nbdev is told is not for readers."
+    if cell.cell_type=='code': cell.source = re.sub(r'^#\|.*\n', '', cell.source, flags=re.M)
+
 class Site(FilterDefaults):
     def base_procs(self):
         return [P.populate_language, api_entries, P.strip_ansi, P.hide_line, P.filter_stream_, P.rm_header_dash, drop_hidden, P.clean_magics,
-                P.hide_, P.add_links, local_links, P.strip_hidden_metadata]
+                P.hide_, P.add_links, local_links, P.strip_hidden_metadata, mark_wide, no_directives]
 
 def stage(src, dst, title=None, then=None):
     "Process the notebook `src` into `dst`, under another title; `then` may change its cells."
@@ -116,7 +128,7 @@ def toctree(caption, names): return mk_cell('\n'.join(['```{toctree}', ':hidden:
 def fold(cells):
     "A report is read for its pictures and players: its code folds."
     for c in cells:
-        if c.cell_type=='code': c.metadata.tags = ['hide-input']
+        if c.cell_type=='code': c.metadata.tags = [*c.metadata.get('tags', []), 'hide-input']
 
 def listen(cells):
     "On the home page a player takes the place of the picture, and moves up to where a phone shows it at once."

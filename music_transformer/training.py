@@ -7,7 +7,7 @@ Docs: https://music-transformer.github.io/music_transformer/training.html.md"""
 # %% auto #0
 __all__ = ['SMOOTHING', 'PAST', 'KINDS', 'ECHOED', 'surprises', 'smoothed', 'token_loss', 'lr_factor', 'TrainConfig',
            'best_precision', 'keep_memory', 'orthogonal', 'Muon', 'make_optimizers', 'eval_windows', 'score_windows',
-           'score', 'evaluate', 'unigram_entropy', 'Metrics', 'read_metrics', 'memory_gb', 'stop_signals', 'Run',
+           'score', 'unigram_entropy', 'evaluate', 'Metrics', 'read_metrics', 'memory_gb', 'stop_signals', 'Run',
            'free_folder', 'fit', 'models_in', 'run_settings', 'read_options', 'main']
 
 # %% ../nbs/03_training.ipynb #e5bc55ce
@@ -277,6 +277,32 @@ def score(
     model.train(was)
     return sums
 
+# %% ../nbs/03_training.ipynb #e0a1b2c5
+def _pieces(store, split)->tuple:
+    "The ids of each piece, and its seconds."
+    if isinstance(store, TokenStore):
+        store.split(split)                                                      # says so if there is none
+        rows = [(i,o) for i,o in enumerate(store.pieces) if o.split==split]
+        return [store[i] for i,_ in rows], np.array([o.seconds for _,o in rows])
+    wanted = 'evaluate takes a TokenStore, or a list of pieces (performances, or ids as encode makes them)'
+    if not isinstance(store, (list, tuple)): raise TypeError(f'{wanted}, not {type(store).__name__}.')
+    if not store: raise ValueError(f'{wanted}; the list is empty.')
+    pieces = [encode(o) if isinstance(o, Performance) else np.asarray(o) for o in store]
+    for i,ids in enumerate(pieces):
+        if ids.ndim!=1 or ids.dtype.kind not in 'iu': raise TypeError(f'{wanted}; item {i} of the list is neither.')
+        if len(ids)<2: raise ValueError(f'item {i} of the list has fewer than two ids; there is nothing to foresee.')
+        if not 0<=ids.min()<=ids.max()<VOCAB_SIZE: raise ValueError(f'item {i} of the list has ids outside 0-{VOCAB_SIZE-1}.')
+    return pieces, np.array([decode(o).seconds for o in pieces])
+
+def unigram_entropy(store:TokenStore, split:str)->float:
+    "Nats per event of a guesser that knows only how often each of the 388 events occurs in the split."
+    return _entropy(store.split(split))
+
+def _entropy(ids):
+    p = np.bincount(ids, minlength=VOCAB_SIZE)[:PAD]
+    p = p[p>0]/p.sum()
+    return float(-(p*np.log(p)).sum())
+
 # %% ../nbs/03_training.ipynb #5640ddde
 def evaluate(
     model:MusicTransformer,
@@ -303,31 +329,6 @@ def evaluate(
     out |= dict(unigram_entropy=_entropy(np.concatenate(pieces)), kinds=kinds)
     if model.cfg.echo: out |= dict(echoed=echoed)
     return json.loads(json.dumps(out))                                          # plain numbers
-
-def _pieces(store, split)->tuple:
-    "The ids of each piece, and its seconds."
-    if isinstance(store, TokenStore):
-        store.split(split)                                                      # says so if there is none
-        rows = [(i,o) for i,o in enumerate(store.pieces) if o.split==split]
-        return [store[i] for i,_ in rows], np.array([o.seconds for _,o in rows])
-    wanted = 'evaluate takes a TokenStore, or a list of pieces (performances, or ids as encode makes them)'
-    if not isinstance(store, (list, tuple)): raise TypeError(f'{wanted}, not {type(store).__name__}.')
-    if not store: raise ValueError(f'{wanted}; the list is empty.')
-    pieces = [encode(o) if isinstance(o, Performance) else np.asarray(o) for o in store]
-    for i,ids in enumerate(pieces):
-        if ids.ndim!=1 or ids.dtype.kind not in 'iu': raise TypeError(f'{wanted}; item {i} of the list is neither.')
-        if len(ids)<2: raise ValueError(f'item {i} of the list has fewer than two ids; there is nothing to foresee.')
-        if not 0<=ids.min()<=ids.max()<VOCAB_SIZE: raise ValueError(f'item {i} of the list has ids outside 0-{VOCAB_SIZE-1}.')
-    return pieces, np.array([decode(o).seconds for o in pieces])
-
-def unigram_entropy(store:TokenStore, split:str)->float:
-    "Nats per event of a guesser that knows only how often each of the 388 events occurs in the split."
-    return _entropy(store.split(split))
-
-def _entropy(ids):
-    p = np.bincount(ids, minlength=VOCAB_SIZE)[:PAD]
-    p = p[p>0]/p.sum()
-    return float(-(p*np.log(p)).sum())
 
 # %% ../nbs/03_training.ipynb #2751102e
 class Metrics:
@@ -365,6 +366,7 @@ class Metrics:
 
 def _cell(v): return '' if v is None else f'{v:.6g}' if isinstance(v, float) else str(v)
 
+# %% ../nbs/03_training.ipynb #e0a1b2c7
 def read_metrics(run)->list: # of dicts
     "The rows of a run's `metrics.csv`, as numbers; what a row does not have is left out."
     text = (Path(run)/'metrics.csv').read_text(encoding='utf-8').rpartition('\n')[0] # a line cut short was never written
@@ -706,6 +708,7 @@ def fit(
     net = run.copy()
     return net and net.to(run.acc.device)
 
+# %% ../nbs/03_training.ipynb #e0a1b2c6
 def models_in(
     out, # a run folder
 )->str:

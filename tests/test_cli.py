@@ -56,11 +56,11 @@ def test_train_goes_on(corpus):
 
 def test_a_look_is_heard_and_seen_in_tensorboard(corpus):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-    board,looks,smoothed = (EventAccumulator(str(corpus/'run/tensorboard'/o)) for o in ('train','validation','smoothed'))
-    for o in (board, looks, smoothed): o.Reload()
+    board,looks,mean = (EventAccumulator(str(corpus/'run/tensorboard'/o)) for o in ('train','validation','running_mean'))
+    for o in (board, looks, mean): o.Reload()
     tags = board.Tags()
-    assert set(tags['scalars'])=={'learning/loss','learning/accuracy','run/lr','run/grad_norm','run/tokens_per_s','run/memory_gb'}
-    assert set(looks.Tags()['scalars'])=={'learning/loss','learning/accuracy'} and set(smoothed.Tags()['scalars'])=={'learning/loss'} # on the same charts
+    assert set(tags['scalars'])=={'learning/loss','learning/smooth_loss','learning/accuracy','run/lr','run/grad_norm','run/tokens_per_s','run/memory_gb'}
+    assert set(looks.Tags()['scalars'])=={'learning/loss','learning/smooth_loss','learning/accuracy'} and set(mean.Tags()['scalars'])=={'learning/loss'} # on the same charts
     assert {'sample/piano roll','sample/attention, last layer','sample/events'}<=set(tags['images'])
     sound = board.Audio('sample/sound')[-1]
     x,rate = soundfile.read(io.BytesIO(sound.encoded_audio_string))

@@ -109,6 +109,31 @@ def test_a_piece_within_one_click(address, browser, device):
     page.wait_for_function('document.querySelector("audio").currentTime>.5')
     page.close()
 
+def test_on_a_phone_a_small_figure_fits_and_printed_lines_wrap(site, address, browser):
+    context = browser.new_context(viewport=dict(width=390, height=844), is_mobile=True, has_touch=True)
+    small = 0
+    for p in pages(site):
+        page = context.new_page(); page.goto(address+p)
+        widths = page.evaluate("""[...document.querySelectorAll('div.cell:not(.tag_wide) div.cell_output > img')]
+            .map(o => [o.getBoundingClientRect().width, o.naturalWidth, o.parentElement.clientWidth])""")
+        small += len(widths)
+        assert all(shown<=min(natural, room)+1 for shown,natural,room in widths), (p, widths)
+        lines = page.evaluate("[...document.querySelectorAll('div.cell_output pre')].filter(o => o.scrollWidth>o.clientWidth+1).map(o => o.textContent)")
+        assert not lines, (p, lines)
+        page.close()
+    context.close()
+    assert small>=5
+
+@pytest.mark.parametrize('words', ['fine-tune', 'fine tune', 'How do I', 'resume a run', 'push hub'])
+def test_search_finds_what_people_ask(address, browser, words):
+    tab = browser.new_page(**desk)
+    tab.goto(f'{address}search.html?q={words.replace(" ", "+")}')
+    tab.locator('ul.search a[href^="how_do_i.html"]').first.wait_for(timeout=10_000)
+    tab.close()
+
+def test_what_nbdev_is_told_is_not_shown(site):
+    for p in site.glob('*.html'): assert '#| ' not in re.sub(r'<[^>]+>', '', re.sub(r'<p>.*?</p>|<code.*?</code>', '', p.read_text(), flags=re.S)), p.name
+
 def test_search_in_a_browser(address, browser):
     page = browser.new_page(**desk)
     page.goto(address+'search.html?q=render')
