@@ -8,13 +8,15 @@ Docs: https://music-transformer.github.io/music_transformer/generation.html.md""
 __all__ = ['probabilities', 'Sampling', 'Take', 'compose', 'Ending', 'generate', 'stream']
 
 # %% ../nbs/04_generation.ipynb #6ff1fc2f
-import math
+import inspect, math
 from contextlib import contextmanager
 from copy import copy, deepcopy
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from numbers import Integral, Real
 from pathlib import Path
 import numpy as np, torch
+from fastcore.docments import docments
 from torch import Tensor
 from .data import Performance, patch, read_midi
 from .processor import (encode, decode, Grammar, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP, MAX_SHIFT)
@@ -48,16 +50,18 @@ class Sampling:
     top_p:float = .99       # below 1 the least likely are left out; 06_analysis measures what that costs
     min_p:float = 0.
     grammar:bool = True     # offer only what may follow, and only keys that a piano has
-    max_hold:float = 5.     # seconds after which a key is let go. A matter of the grammar
+    max_hold:float = 5.     # seconds after which a key is let go. A matter of the grammar, as is
+    max_rest:float = 2.     # seconds of silence after which something is struck, until the end is near
 
     def __post_init__(self):
-        for k in ('temperature','top_p','min_p','max_hold'): _is(Real, k, getattr(self, k))
+        for k in ('temperature','top_p','min_p','max_hold','max_rest'): _is(Real, k, getattr(self, k))
         _is(Integral, 'top_k', self.top_k)
         if not (math.isfinite(self.temperature) and self.temperature>=0): raise ValueError(f'temperature must be 0 or more, not {self.temperature}')
         if self.top_k<0: raise ValueError(f'top_k must be a whole number, 0 (all) or more, not {self.top_k}')
         if not 0<self.top_p<=1: raise ValueError(f'top_p must be above 0 and at most 1, not {self.top_p}')
         if not 0<=self.min_p<=1: raise ValueError(f'min_p must lie in 0-1, not {self.min_p}')
-        if not self.max_hold>0: raise ValueError(f'max_hold must be above 0 seconds, not {self.max_hold}')
+        for k in ('max_hold','max_rest'):
+            if not getattr(self, k)>0: raise ValueError(f'{k} must be above 0 seconds, not {getattr(self, k)}')
 
 def _is(kind, name, v):
     if isinstance(v, bool) or not isinstance(v, kind): raise ValueError(f'{name} must be a {"whole " if kind is Integral else ""}number, not {v!r}')
@@ -90,17 +94,27 @@ class Take:
         ok = g.allowed() if s.grammar else ~np.isin(np.arange(VOCAB_SIZE), (PAD,SOS))
         self.ending.veto(g, ok)
         if s.grammar:
-            left = np.where(g.down, self.struck[1]+self.hold-g.steps, self.hold)   # steps for which a key may still be down
-            if self.forget: left[len(self.ids)-self.struck[0]>=self.forget-1] = 0
-            ok[TIME_SHIFT+max(1, left[g.down].min(initial=MAX_SHIFT)):VELOCITY] = False
-            old = np.flatnonzero(ok[NOTE_OFF:TIME_SHIFT] & (left<=0))
-            if len(old): ok[:] = False; ok[NOTE_OFF+old[0]] = True                 # nothing else until it is let go
-        if ok[EOS] and not g.down.any(): self.end = max(self.end, (float(logits.log_softmax(0)[EOS]), len(self.ids)))
+            self.ending.veto_rest(g, ok, s.max_rest)
+            self.veto_hold(ok)
+        chance = logits.log_softmax(0)[EOS] if ok[EOS] and not g.down.any() else None
+        if chance is not None and self.ending.in_time(): self.end = max(self.end, (float(chance), len(self.ids)))
         logits = logits.masked_fill(torch.from_numpy(~ok), -torch.inf)
         i = int(torch.multinomial(probabilities(logits, s.temperature, s.top_k, s.top_p, s.min_p), 1, generator=self.gen))
+        if i==EOS and chance is not None: self.end = max(self.end, (float(chance), len(self.ids)))
         self._push(i)
         self.over = self.ending.over(i, g)
         return i
+
+    def veto_hold(self, ok:np.ndarray):
+        "Let no key be down for longer than may be, nor for longer than the model remembers."
+        g = self.g
+        left = np.where(g.down, self.struck[1]+self.hold-g.steps, self.hold)   # steps for which a key may still be down
+        if self.forget: left[len(self.ids)-self.struck[0]>=self.forget-1] = 0
+        ok[TIME_SHIFT+max(1, left[g.down].min(initial=MAX_SHIFT)):VELOCITY] = False
+        old = np.flatnonzero(ok[NOTE_OFF:TIME_SHIFT] & (left<=0))
+        if not len(old): return
+        ok[:] = False
+        ok[NOTE_OFF+old[0]] = True                                             # nothing else until it is let go
 
 # %% ../nbs/04_generation.ipynb #15de6013
 @torch.inference_mode()
@@ -135,35 +149,45 @@ def _ready(model):
 # %% ../nbs/04_generation.ipynb #ec5e8e78
 class Ending:
     "When a piece of so many seconds may end, and when it must."
-    rest = .5           # seconds of silence that are an end
+    early = .9     # share of the asked length after which the model may end
+    leeway = 1/STEP # steps by which the length may differ
     def __init__(self,
         seconds:float=math.inf,  # the asked length
         begin:int=0,    # steps that lie before it: a primer
         tokens:int=0,   # end after exactly so many events instead
         tails:int=1,    # ways to go on where the end is near; 1: as it comes
     ):
-        self.steps,self.grace = seconds/STEP,min(seconds/5, 4)/STEP
-        self.begin,self.left,self.still,self.quiet,self.tails = begin,tokens or math.inf,0,begin,tails
+        self.steps,self.begin,self.tails = seconds/STEP,begin,tails
+        self.left,self.still,self.quiet = tokens or math.inf,0,begin             # quiet: the step at which something last sounded
 
-    def near(self, g:Grammar)->bool: return self.tails>1 and g.steps-self.begin>=.9*self.steps
+    def now(self, g:Grammar)->int: return g.steps-self.begin
+    def near(self, g:Grammar)->bool: return self.tails>1 and self.now(g)>=self.early*self.steps
+    def in_time(self)->bool: return self.quiet-self.begin>=self.steps-self.leeway
 
     def veto(self, g:Grammar, ok:np.ndarray):
-        now = g.steps-self.begin
-        ok[TIME_SHIFT+max(1, math.ceil(min(self.steps+2*self.grace-now, MAX_SHIFT))):VELOCITY] = False
-        if g.velocity is None and not g.down.any() and g.steps>=MAX_SHIFT: ok[TIME_SHIFT:VELOCITY] = False # a piece begins after a second at most
-        if now<.9*self.steps: ok[EOS] = False
-        if now>=self.steps+self.grace:
+        now,begun = self.now(g),g.velocity is not None
+        most = min(self.steps+self.leeway-now, MAX_SHIFT)
+        ok[TIME_SHIFT+max(1, math.ceil(most)):VELOCITY] = False
+        if not begun and not g.down.any() and g.steps>=MAX_SHIFT: ok[TIME_SHIFT:VELOCITY] = False # a piece begins after a second at most
+        if now<self.early*self.steps: ok[EOS] = False
+        if now>=self.steps and begun:                                            # no new notes
             if not VELOCITY<=g.last<PAD: ok[NOTE_ON:NOTE_OFF] = False
             ok[VELOCITY:PAD] = False
 
+    def veto_rest(self, g:Grammar, ok:np.ndarray, seconds:float):
+        "Offer no time shift that would make a silence longer than this, until the asked length has passed."
+        if g.down.any() or g.velocity is None or self.now(g)>=self.steps: return
+        left = self.quiet+round(min(seconds, 1e6)/STEP)-g.steps
+        ok[TIME_SHIFT+max(left, 0):VELOCITY] = False
+
     def over(self, i:int, g:Grammar)->bool:
-        if g.velocity is None and g.steps<2*MAX_SHIFT: self.begin = g.steps      # ... and the rest before it is not counted
-        now,self.left = g.steps-self.begin,self.left-1
-        self.still = 0 if TIME_SHIFT<=i<VELOCITY else self.still+1               # events at one instant
-        if g.down.any() or i<TIME_SHIFT: self.quiet = g.steps                    # since when nothing sounds
+        now,waited = self.now(g),TIME_SHIFT<=i<VELOCITY
+        self.left -= 1
+        self.still = 0 if waited else self.still+1                               # events at one instant
+        if g.down.any() or i<TIME_SHIFT: self.quiet = g.steps
         stuck = self.left==math.inf and self.still>1000                          # only without the grammar
-        silent = not g.down.any() and TIME_SHIFT<=i<VELOCITY and (now>=self.steps+self.grace or now>=self.steps and g.steps-self.quiet>=self.rest/STEP)
-        return i==EOS or self.left<=0 or stuck or now>=self.steps+2*self.grace or silent
+        silent = waited and not g.down.any() and g.velocity is not None and now>=self.steps
+        return i==EOS or self.left<=0 or stuck or silent or now>=self.steps+self.leeway
 
 # %% ../nbs/04_generation.ipynb #02791f35
 @patch
@@ -179,12 +203,24 @@ def go_on(self:Take)->list: # of takes
     return list(self.tails)
 
 @patch
-def finished(self:Take)->list: # of ids
-    "The ids, up to the end that the model finds likeliest."
+def finished(self:Take)->tuple: # the ids, up to the end that the model finds likeliest; how they end
+    "Choose among the ends."
     t = max(self.tails or [self], key=lambda t: (t.end[0], not t.g.down.any()))
-    if self.tails and t.end[1]: return t.ids[:t.end[1]]+[EOS]
+    if t.ids[-1]==EOS and t.end[1]==len(t.ids)-1: return t.ids, 'by itself'
+    if self.tails and t.end[1]: return t.ids[:t.end[1]]+[EOS], 'chosen'
     rest = t.ending.left>0 and TIME_SHIFT<=t.ids[-1]<VELOCITY and not t.g.down.any() # it ended the piece, and is no part of it
-    return t.ids[:1+max(n for n,i in enumerate(t.ids) if not TIME_SHIFT<=i<VELOCITY)] if rest else t.ids
+    if rest: t.ids = t.ids[:1+max(n for n,i in enumerate(t.ids) if not TIME_SHIFT<=i<VELOCITY)]
+    return t.ids, 'cut' if math.isfinite(t.ending.steps) else 'after so many events'
+
+@patch
+def done(self:Take)->float: # 0 to 1
+    "How much of the work is done: each tail goes its own way from nine tenths on."
+    e,takes = self.ending,self.tails or [self]
+    if not math.isfinite(e.steps): return len(takes[0].ids)/(len(takes[0].ids)+e.left) if math.isfinite(e.left) else 0.
+    tail = e.steps*(1-e.early)+e.leeway
+    if not self.tails: return e.now(self.g)/(e.steps*e.early+e.tails*tail) if e.tails>1 else min(e.now(self.g)/e.steps, 1.)
+    left = sum(0 if t.over else max(e.steps+e.leeway-t.ending.now(t.g), 0) for t in takes)
+    return 1-left/(e.steps*e.early+e.tails*tail)
 
 # %% ../nbs/04_generation.ipynb #4d2646f8
 def _primer_ids(primer):
@@ -207,41 +243,59 @@ def _takes(model, seconds, tokens, primer, seeds, window, sampling, tails=1):
     if not seeds: raise ValueError('seed must be a whole number or a list of at least one')
     for s in seeds:
         if isinstance(s, bool) or not (isinstance(s, (int,np.integer)) and 0<=s<2**63): raise ValueError(f'seed must be a whole number from 0 to 2**63-1, not {s!r}')
-    strange = [k for k in sampling if k not in Sampling.__dataclass_fields__]
-    if strange: raise TypeError(f'{strange[0]} is not a setting; the settings of drawing are {", ".join(Sampling.__dataclass_fields__)}')
+    _refuse_strange(sampling)
     ids,window,s = _primer_ids(primer),window or model.cfg.max_distance,Sampling(**sampling)
     begin = sum(int(i)-TIME_SHIFT+1 for i in ids if TIME_SHIFT<=i<VELOCITY)
     end = lambda: Ending(seconds, begin, tails=tails) if tokens is None else Ending(begin=begin, tokens=tokens)
     return [Take(ids, seed, end(), s, 0 if model.cfg.state or model.cfg.wishes else window) for seed in seeds],len(ids),window
 
+_several = 'n num count number pieces n_pieces num_pieces samples batch_size num_return_sequences'.split()
+
+def _refuse_strange(given):
+    "`TypeError` for the first name that is no parameter of `generate`, with the nearest that is."
+    known = [*Sampling.__dataclass_fields__, *(k for k in inspect.signature(generate).parameters if k!='sampling')]
+    for k in given:
+        if k in Sampling.__dataclass_fields__: continue
+        near = get_close_matches(k, known, 1, .5)
+        hint = 'for several pieces give a list of seeds, seed=[1,2,3]' if k in _several else f'did you mean {near[0]}?' if near else f'there are {", ".join(known)}'
+        raise TypeError(f'generate has no parameter {k}; {hint}')
+
 # %% ../nbs/04_generation.ipynb #3c87da68
+def _tell_arguments(f):
+    "Let `help` say what each argument is, as the comments beside them do."
+    rows = [f'{k}: {" ".join(v.split())}' for k,v in docments(f).items() if v and k!='return']
+    f.__doc__ += '\n\n' + '\n'.join(rows)
+    return f
+
+@_tell_arguments
 def generate(
     model:MusicTransformer,
-    seconds:float=60.,    # of new music, or a little more: the end is sought up to 8 s later
+    seconds:float=60.,    # of new music, to within one; or less, if the piece ends by itself after nine tenths of it
     tokens:int=None,      # make exactly this many events instead
     primer=None,          # a `Performance` or a MIDI file to continue
     keep_primer:bool=True,# leave the primer in the result
     seed:int=1,           # or a list of them: as many pieces, made together
-    progress=None,        # called with the seconds of music made so far
+    progress=None,        # called with the share of the work that is done, 0 to 1
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
     tails:int=8,          # ways to go on where the end is near, of which one is chosen for its end; 1 takes what comes
-    **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold: see `Sampling`
-)->Performance: # `info` holds seed, primer_notes, new_from (seconds) and ids; a list for a list of seeds
+    **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold, max_rest: see `Sampling`
+)->Performance: # `info` holds seed, primer_notes, new_from (seconds), ended and ids; a list for a list of seeds
     "Compose a piece, or continue one."
     several = isinstance(seed, (list, tuple, range, np.ndarray))
     takes,n,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling, tails)
     for _ in compose(model, takes, window):
-        if progress: progress(max(o.g.steps-o.ending.begin for t in takes for o in t.tails or [t])*STEP)
-    done = [_result(np.array(t.finished()), n, t.seed, keep_primer) for t in takes]
+        if progress: progress(sum(t.done() for t in takes)/len(takes))
+    done = [_result(*t.finished(), n, t.seed, keep_primer) for t in takes]
     return done if several else done[0]
 
-def _result(ids, n, seed, keep_primer):
+def _result(ids, ended, n, seed, keep_primer):
     "The finished piece, and what is new in it."
+    ids = np.array(ids)
     p,given = decode(ids),decode(ids[:n]).notes
     primer_notes = len(given)
     new = p.notes[~np.isin(p.notes[['start','pitch']], given[['start','pitch']])]
     new_from = 0. if not primer_notes else float(new['start'][0]) if len(new) else p.seconds
-    p = replace(p, info=dict(seed=seed, primer_notes=primer_notes, new_from=new_from, ids=ids))
+    p = replace(p, info=dict(seed=seed, primer_notes=primer_notes, new_from=new_from, ended=ended, ids=ids))
     if keep_primer: return p
     new = new.copy(); new['start'] -= new_from; new['end'] -= new_from
     return replace(p, notes=new, info=p.info|dict(primer_notes=0, new_from=0.))
