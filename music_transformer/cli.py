@@ -9,6 +9,7 @@ __all__ = ['command', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_compose', 'mt
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
 import os, sys
+from contextlib import suppress
 from dataclasses import replace
 from functools import wraps
 from json import dumps, loads
@@ -23,7 +24,8 @@ def command(f):
     @wraps(f)
     def _f(*args, **kw):
         if not is_cli(): return f(*args, **kw)
-        sys.stdout.reconfigure(errors='backslashreplace')                         # a file's name need not be text
+        with suppress(AttributeError):                                             # where output goes into a string
+            sys.stdout.reconfigure(errors='backslashreplace')                     # a file's name need not be text
         try: f(*args, **kw)
         except (ValueError, OSError, FloatingPointError) as e:
             print(f'{f.__name__.replace("_","-")}: {_sentence(e)}', file=sys.stderr)
