@@ -6,25 +6,21 @@ Docs: https://music-transformer.github.io/music_transformer/benchmark.html.md"""
 
 # %% auto #0
 __all__ = ['BUDGET', 'LARGE', 'dense_attention', 'take_turns', 'attention_times', 'step_fn', 'step_times', 'loop_times',
-           'generation_times', 'benchmark', 'show', 'mt_benchmark']
+           'generation_times', 'benchmark', 'show', 'measure']
 
 # %% ../nbs/08_benchmark.ipynb #bd8fd3c2
 import os, time
 from dataclasses import replace
-from json import dumps
-from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
 from accelerate import PartialState
 from tqdm.auto import tqdm
-from .data import check_writable, write_file
 from .processor import SOS, PAD
 from .model import MusicTransformer, ModelConfig, rel_attention
 from .training import TrainConfig, Run, Metrics, best_precision, keep_memory, make_optimizers, token_loss
 from .generation import compose, Ending, Sampling, Take
-from .cli import command
 
 # %% ../nbs/08_benchmark.ipynb #4a3af525
 def dense_attention(
@@ -167,17 +163,12 @@ def show(r:dict)->str:
     return '\n'.join(f'{BUDGET[k][0]:68} {o["value"]:>10,.3g}  {o["budget"]:6} {dict([(None,""),(True,"kept"),(False,"missed")])[o["kept"]]}' for k,o in r.items())
 
 # %% ../nbs/08_benchmark.ipynb #22559226
-@command
-def mt_benchmark(
-    json:str=None,       # write the figures to this file too
-    quick:bool=False,    # toy sizes: only to see that it runs
-    device:str=None,     # cpu or cuda; cuda where there is one
-):
-    "Measure attention, training step and generation beside the textbook's versions."
-    if device=='cpu': os.environ['ACCELERATE_USE_CPU'] = 'true'
+def measure(quick:bool=False, device:str=None)->dict: # as `benchmark` gives it
+    "Run the benchmark and print its table. `device` is cpu or cuda; cuda where there is one when `None`."
     device = device or PartialState().device.type
-    if device not in ('cpu','cuda') or device=='cuda' and not torch.cuda.is_available(): raise ValueError(f'--device must be cpu, or cuda where there is one, not {device}')
-    if json: check_writable(Path(json).absolute().parent, Path(json).name) # better to fail now than in four minutes
+    possible = ['cpu','cuda'] if torch.cuda.is_available() else ['cpu']
+    if device not in possible: raise ValueError(f'--device must be {" or ".join(possible)} here, not {device}')
     r = benchmark(quick, device)
-    print(f'{device}, {torch.get_num_threads()} threads, {best_precision(torch.device(device))!r} precision'); print(show(r))
-    if json: write_file(json, dumps(r, indent=1).encode())
+    print(f'{device}, {torch.get_num_threads()} threads, {best_precision(torch.device(device))!r} precision')
+    print(show(r))
+    return r

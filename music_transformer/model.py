@@ -562,11 +562,17 @@ def _save_pretrained(self, save_directory)->None:
     (save_directory/'reference.json').write_text(json.dumps(dict(ids=_REFERENCE, loss=reference_loss(deepcopy(self).float(), _REFERENCE))), encoding='utf-8')
 MusicTransformer._save_pretrained = _save_pretrained
 
+def _of_run(path):
+    "The best model of a run; the last one if validation has not chosen any yet."
+    for o in ('best','final'):
+        if (path/o/'config.json').exists(): return path/o
+    raise ValueError(f'{path} is a run that has no model yet; go on with it (mt-train --resume), or wait.')
+
 def _checkpoint_folder(path):
     "The folder of a checkpoint: the packaged one, a local one, or one fetched from the hub."
     if path is None: return Path(str(files('music_transformer')))/'pretrained'
     path = Path(path)
-    if path.is_dir(): return path
+    if path.is_dir(): return _of_run(path) if (path/'last').is_dir() else path
     if path.exists() or str(path).startswith(('.','/','~')) or len(path.parts)!=2:
         raise FileNotFoundError(f'{path} is not a checkpoint; give the folder of one, or a hub name such as owner/model.')
     try: return Path(snapshot_download(path.as_posix(), allow_patterns=['*.json','*.safetensors']))

@@ -1,5 +1,5 @@
 "The commands as a shell sees them: good paths write what they say, mistakes get one sentence, status 2 and nothing half-written."
-import io, json, os, shlex, shutil, subprocess, sys
+import errno, io, json, os, shlex, shutil, subprocess, sys, time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 import mido, numpy as np, pytest, soundfile
@@ -10,8 +10,8 @@ root = Path(__file__).parent.parent
 prelude = root/'examples/prelude.mid'
 bin = Path(sys.executable).parent
 
-def run(*args, cwd=None, ok=True):
-    r = subprocess.run([bin/args[0], *map(str, args[1:])], cwd=cwd, capture_output=True, text=True)
+def run(*args, cwd=None, ok=True, **kw):
+    r = subprocess.run([bin/args[0], *map(str, args[1:])], cwd=cwd, capture_output=True, text=True, **kw)
     if ok: assert r.returncode==0, r.stderr
     return r
 
@@ -27,8 +27,16 @@ def corpus(tmp_path_factory):
         '--max-steps', 6, '--val-every', 3, '--samples', 30, cwd=d)
     return d
 
+commands = 'mt-prepare mt-train mt-evaluate mt-compose mt-render mt-benchmark'.split()
+
+@pytest.mark.parametrize('name', commands)
+def test_help_comes_at_once(name):
+    "The quickest of three: other work on the machine is not the command's fault."
+    def once(): begin = time.perf_counter(); run(name, '--help'); return time.perf_counter()-begin
+    assert min(once() for _ in range(3))<1
+
 def test_help_names_every_option():
-    for name in ('mt-prepare','mt-train','mt-evaluate','mt-compose','mt-render'):
+    for name in commands:
         text = run(name, '--help').stdout
         assert '--' in text and len(text.splitlines())>5, name
     for o in '--recipe --d-model --n-layers --n-heads --d-ff --context --batch-size --epochs --max-steps --max-minutes --save-every --seed --resume --from'.split():
@@ -136,7 +144,7 @@ def broken_models(d):
 def test_mistakes(corpus, tmp_path):
     d = tmp_path
     (d/'notes.txt').write_text('hello'); (d/'my.npz').write_text('hello')
-    (d/'empty').mkdir(); (d/'taken/piece-7.mp3').mkdir(parents=True)
+    (d/'empty').mkdir(); (d/'halted/last').mkdir(parents=True); (d/'taken/piece-7.mp3').mkdir(parents=True)
     shutil.copy(prelude, d/'prelude.mid')
     m = mido.MidiFile(); m.tracks.append(mido.MidiTrack()); m.save(d/'silent.mid')
     shutil.copytree(corpus/'store', d/'foreign')
@@ -147,7 +155,7 @@ def test_mistakes(corpus, tmp_path):
     lines = [
         ('mt-prepare nowhere --out s', 'not there'), ('mt-prepare empty --out s', 'no MIDI files'), ('mt-prepare silent.mid --out s', 'no notes'),
         ('mt-prepare prelude.mid --out empty/../notes.txt', 'not a token store'),
-        ('mt-train nowhere --out r', 'not a token store'), ('mt-train foreign --out r', 'vocabulary'), (f'mt-train {store} --out r --n-heads 7', 'n_heads'),
+        ('mt-train nowhere --out r', 'nowhere is not there'), ('mt-train foreign --out r', 'vocabulary'), (f'mt-train {store} --out r --n-heads 7', 'n_heads'),
         (f'mt-train {store} --out r --resume', 'no run to resume'), (f'mt-train {store} --out r --recipe fast', 'recipe'),
         (f'mt-train {store} --out r --batch-size 99999', 'larger than the data'), (f'mt-train {store} --out r --schedule up', 'schedule must be one of'),
         (f'mt-train {store} --out r --from nowhere', 'not a checkpoint'), (f'mt-train {store} --out r --from pretrained --d-model 32', 'brings its own d_model'),
@@ -156,6 +164,7 @@ def test_mistakes(corpus, tmp_path):
         ('mt-train empty --out r', 'no MIDI files'), ('mt-train notes.txt --out r', 'no MIDI files'), (f'mt-train {store} --out foreign', 'is not a run'),
         ('mt-evaluate foreign', 'vocabulary'), (f'mt-evaluate {store} --model nowhere', 'not a checkpoint'), (f'mt-evaluate {store} --split tset', 'no tset'),
         ('mt-compose --seconds 0 --out o', 'seconds'), ('mt-compose --seconds -3 --out o', 'seconds'), ('mt-compose --top-p 0 --out o', 'top_p'), ('mt-compose --temperature -1 --out o', 'temperature'),
+        ('mt-compose --pieces 0 --out o', '--pieces must be 1 or more'), ('mt-compose --min-p 2 --out o', 'min_p'), ('mt-compose --model halted --out o', 'has no model yet'),
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'),
         ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model missing --out o', 'lacks the tensor norm.weight'),
         ('mt-compose --model strange --out o', 'extra'), ('mt-compose --model shape --out o', 'shape'), ('mt-compose --model cut --out o', 'damaged'),
@@ -168,8 +177,130 @@ def test_mistakes(corpus, tmp_path):
         assert r.returncode==2 and 'Traceback' not in r.stderr and word in last, (line, r.returncode, r.stderr)
     assert sorted(d.rglob('*'))==before, 'something was left behind'
 
-@pytest.mark.skipif(os.name!='posix' or os.geteuid()==0, reason='root may write everywhere')
-def test_a_folder_one_may_not_write_to(tmp_path):
-    (tmp_path/'ro').mkdir(mode=0o500)
-    r = run('mt-compose', '--seconds', 2, '--out', 'ro', cwd=tmp_path, ok=False)
-    assert r.returncode==2 and 'Traceback' not in r.stderr
+def test_a_run_stands_for_its_best_model(corpus, tmp_path):
+    said = [run('mt-evaluate', 'store', '--model', o, '--split', 'validation', cwd=corpus).stdout for o in ('run','run/best')]
+    assert said[0]==said[1] and 'nats per token' in said[0]
+    shutil.copytree(corpus/'run', tmp_path/'run', ignore=shutil.ignore_patterns('best'))
+    last = [MusicTransformer.from_pretrained(o).state_dict() for o in (tmp_path/'run', corpus/'run/final')]
+    assert all(last[0][k].equal(last[1][k]) for k in last[1])
+
+def test_a_best_model_is_spoken_of_where_there_is_one(corpus, tmp_path):
+    "A run that stops before its first look at the validation split."
+    small = '--d-model 32 --n-layers 1 --n-heads 2 --context 64 --batch-size 2 --samples 0'.split()
+    short = ('--max-minutes',1e-6,'--val-every',50)
+    said = run('mt-train', corpus/'store', '--out', 'halted', *small, *short, cwd=tmp_path).stdout
+    assert not (tmp_path/'halted/best').exists()
+    assert 'halted/final' in said and 'halted/best' not in said
+    MusicTransformer.from_pretrained(tmp_path/'halted')                       # the last one, then
+
+def test_several_pieces_at_once(tmp_path):
+    from music_transformer.generation import generate
+    run('mt-compose', '--pieces', 3, '--seed', 4, '--seconds', 2, '--tails', 1, '--min-p', .02, '--out', 'new', cwd=tmp_path)
+    assert {o.name for o in (tmp_path/'new').iterdir()}=={f'piece-{n}{o}' for n in (4,5,6) for o in ('.mid','.mp3','.png')}
+    net = MusicTransformer.from_pretrained()
+    wanted = generate(net, 2, seed=[4,5,6], tails=1, min_p=.02)
+    for n,p in zip((4,5,6), wanted):
+        written = read_midi(tmp_path/f'new/piece-{n}.mid')
+        assert written.notes['pitch'].tolist()==p.notes['pitch'].tolist()
+    assert wanted!=generate(net, 2, seed=[4,5,6], tails=1)                    # which tells that --min-p was heard
+
+def limit(size):
+    "What a command is to do first: let no file grow beyond `size` bytes, as if the disk were full there."
+    import resource, signal
+    def _f():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size,size))
+    return dict(preexec_fn=_f)
+
+def no_more(size, *args, cwd):
+    "One sentence that names a file one has asked for, status 2, and the folder as it was."
+    before = {o: o.read_bytes() for o in cwd.rglob('*') if o.is_file()}
+    r = run(*args, cwd=cwd, ok=False, env=os.environ|dict(IN_TEST='1'), **limit(size))
+    assert r.returncode==2 and len(r.stderr.strip().splitlines())==1, r.stderr
+    assert {o: o.read_bytes() for o in cwd.rglob('*') if o.is_file()}==before
+    assert not [o for o in cwd.rglob('.*')]
+    return r.stderr
+
+@pytest.mark.skipif(os.name!='posix', reason='limits of a process')
+@pytest.mark.parametrize('kind', ['mp3','ogg'])
+def test_a_full_disk_while_rendering(tmp_path, kind):
+    "From the first byte to the last: what is there already stays whole."
+    run('mt-render', prelude, '--out', f'p.{kind}', cwd=tmp_path)
+    size = (tmp_path/f'p.{kind}').stat().st_size
+    for room in (0, size-1): assert f' p.{kind}: ' in no_more(room, 'mt-render', prelude, '--out', f'p.{kind}', cwd=tmp_path)
+
+@pytest.mark.skipif(os.name!='posix', reason='limits of a process')
+def test_a_full_disk_while_composing(tmp_path):
+    "Room for the first file is not room for all: a take that is there stays, and where there was nothing there is nothing."
+    line = ('mt-compose','--seconds',1,'--tails',1,'--out')
+    run(*line, 'old', cwd=tmp_path)
+    size = (tmp_path/'old/piece-1.mid').stat().st_size
+    for o in ('old','new'): assert f' {o}/piece-1.mid: ' in no_more(size+1, *line, o, cwd=tmp_path)
+    assert not (tmp_path/'new').exists()
+
+def in_child(f):
+    "Run `f` in a fork; its exit status."
+    pid = os.fork()
+    if not pid:
+        try: f(); code = 0
+        except BaseException:
+            import traceback; traceback.print_exc(); code = 1
+        finally: os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def never(*_, **kw): raise AssertionError('it began to compose')
+
+def test_a_name_too_long_is_found_before_composing(tmp_path, monkeypatch):
+    "A folder of the piece, the piece's own name, and the file for the numbers."
+    from music_transformer import cli
+    monkeypatch.chdir(tmp_path); monkeypatch.setattr(MusicTransformer, 'from_pretrained', never)
+    theme,long = Path('x'*245+'.mid'),'y'*256
+    theme.write_bytes(prelude.read_bytes())
+    asked = {f'new/{long}/piece-1.mid': lambda o: cli.mt_compose(out=f'new/{long}'),
+             f'new/{theme.stem}-continued-1.mid': lambda o: cli.mt_compose(primer=str(theme), out='new'),
+             f'{long}.json': lambda o: cli.mt_evaluate('nowhere', json=o),
+             f'{long}.wav': lambda o: cli.mt_render(str(theme), out=o)}
+    for path,act in asked.items():
+        with pytest.raises(OSError) as e: act(path)
+        assert e.value.errno==errno.ENAMETOOLONG and e.value.filename==path
+    assert [*tmp_path.iterdir()]==[tmp_path/theme]
+
+def test_the_longest_name_that_a_disk_allows(tmp_path):
+    name = 'x'*251+'.wav'
+    run('mt-render', prelude, '--out', name, cwd=tmp_path)
+    assert sorted(o.suffix for o in tmp_path.iterdir())==['.png','.wav']
+
+@pytest.mark.skipif(sys.platform!='linux', reason='elsewhere every name is text')
+def test_names_that_are_not_text(tmp_path):
+    name = os.fsdecode(b'caf\xe9')
+    shutil.copy(prelude, tmp_path/f'{name}.mid')
+    said = run('mt-compose', '--primer', f'{name}.mid', '--primer-seconds', 5, '--seconds', 1, '--tails', 1, cwd=tmp_path)
+    assert len([*tmp_path.glob(f'{name}-continued-1.*')])==3 and 'continued-1.png' in said.stdout
+    run('mt-render', f'{name}.mid', cwd=tmp_path)
+    assert (tmp_path/f'{name}.mp3').exists()
+
+def test_a_title_in_kana_is_written_in_silence(tmp_path):
+    shutil.copy(prelude, tmp_path/'夜想曲カナ.mid')
+    r = run('mt-render', '夜想曲カナ.mid', cwd=tmp_path, env=os.environ|dict(PYTHONIOENCODING='ascii'))
+    assert not r.stderr and (tmp_path/'夜想曲カナ.png').exists() and r'\u591c' in r.stdout
+
+@pytest.mark.skipif(os.name!='posix', reason='rights of folders')
+def test_a_folder_one_may_not_write_to(public, monkeypatch):
+    "The file that was asked for is named, and nothing is composed."
+    from music_transformer import cli
+    from music_transformer.sound import _small
+    monkeypatch.setenv('SOUNDFONT', str(_small))
+    monkeypatch.setattr(MusicTransformer, 'from_pretrained', never)
+    d = public/'ro'; d.mkdir(mode=0o555)
+    p = shutil.copy(prelude, public/'p.mid')
+    asked = {d/'a.mp3': lambda o: cli.mt_render(str(p), out=o),
+             d/'piece-1.mid': lambda o: cli.mt_compose(out=str(d)),
+             d/'deep/piece-1.mid': lambda o: cli.mt_compose(out=str(d/'deep')),
+             d/'v.json': lambda o: cli.mt_evaluate('nowhere', json=o)}
+    def work():
+        if os.geteuid()==0: os.setuid(65534)                              # root may write anywhere
+        for path,act in asked.items():
+            with pytest.raises(PermissionError) as e: act(str(path))
+            assert e.value.filename==str(path)
+            assert cli._sentence(e.value)==f'{path}: Permission denied.'
+    assert in_child(work)==0 and not [*d.iterdir()]

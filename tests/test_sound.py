@@ -1,11 +1,12 @@
 "Sound beyond the lesson: how much memory an evening takes, and what is said where something is missing."
-import os, struct, subprocess, sys
+import errno, io, os, struct, subprocess, sys, warnings
 from pathlib import Path
 import pytest
+from music_transformer import playback
 from music_transformer.data import Performance
 from music_transformer.data import COMPOSED, PRIMER
-from music_transformer.playback import compare, player, studio, write_roll
-from music_transformer.sound import _small, find_soundfont, mp3, read_piano, render, write_audio
+from music_transformer.playback import compare, player, studio, write_piece, write_roll
+from music_transformer.sound import _small, all_or_none, find_soundfont, mp3, read_piano, render, write_audio
 
 root = Path(__file__).parent.parent
 nothing = Performance([], title='nothing')
@@ -110,3 +111,50 @@ def light(colour):
 def test_louder_is_lighter_and_neither_paper_nor_night(colours):
     L = [light(c) for c in colours]
     assert all(2<b-a<7 for a,b in zip(L, L[1:])) and 35<L[0] and L[-1]<80, L
+
+class Full(io.BytesIO):
+    "A disk with room for so many bytes more."
+    def __init__(self, room): super().__init__(); self.room = room
+    def write(self, data):
+        if self.tell()+len(data)>self.room: raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(data)
+    def fileno(self): return 1
+
+@pytest.mark.parametrize('ext', ['wav','flac','ogg','mp3'])
+def test_a_full_disk_is_never_passed_over(tmp_path, monkeypatch, ext):
+    "Whichever byte is the first that has no room, there is one error, which names the file; and what is there stays."
+    import builtins
+    p = Performance([(0,.2,60,64)])
+    f = write_audio(p, tmp_path/f'a.{ext}', _small)
+    old,real = f.read_bytes(),open
+    for room in (0, 1000, len(old)//2, len(old)-1):
+        monkeypatch.setattr(builtins, 'open', lambda path, mode='r', **kw: Full(room) if 'w' in mode else real(path, mode, **kw))
+        with pytest.raises(OSError) as e: write_audio(p, f, _small)
+        monkeypatch.undo()
+        assert (e.value.errno,e.value.filename)==(errno.ENOSPC,str(f))
+        assert f.read_bytes()==old and [*tmp_path.iterdir()]==[f]
+
+def test_all_or_none(tmp_path):
+    hands = [tmp_path/'new/left.txt', tmp_path/'new/right.txt']
+    with pytest.raises(KeyError):
+        with all_or_none(*hands) as (left,right): left.write_text('C'); raise KeyError
+    assert not [*tmp_path.iterdir()]
+    with all_or_none(*hands) as (left,right): left.write_text('C'); right.write_text('e')
+    assert [o.read_text() for o in hands]==['C','e'] and len([*tmp_path.rglob('*')])==3
+    with pytest.raises(FileNotFoundError) as e:
+        with all_or_none(*hands): read_piano(tmp_path/'font.sf2')              # an error of another file keeps its name
+    assert e.value.filename==str(tmp_path/'font.sf2')
+    hands[1].unlink(); hands[1].mkdir()
+    with pytest.raises(IsADirectoryError, match='right.txt is a folder'):
+        with all_or_none(*hands): pytest.fail('began to write')
+
+def test_a_piece_is_three_files_or_none(tmp_path, monkeypatch):
+    p = Performance([(0,.2,60,64)], title='夜想曲')
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        files = write_piece(p, tmp_path/'a.b', _small)
+    assert [o.name for o in files]==['a.b.mid','a.b.mp3','a.b.png'] and sorted(tmp_path.iterdir())==files
+    before = [o.read_bytes() for o in files]
+    monkeypatch.setattr(playback, 'write_roll', lambda *_: [][0])              # the last of the three
+    with pytest.raises(IndexError): write_piece(p.transpose(1), tmp_path/'a.b', _small)
+    assert [o.read_bytes() for o in files]==before and sorted(tmp_path.iterdir())==files
