@@ -11,11 +11,12 @@ FACTS = settings.ini setup.py pyproject.toml constraints.txt
 music: $(VENV)/.music
 	$(BIN)/mt-compose --seconds 30 --seed 1 --out out
 
-examples: $(VENV)/.music
+examples: $(VENV)/.dev
 	for s in 1 2 3; do \
 	  $(BIN)/mt-compose --seconds 120 --seed $$s --out examples/two-minutes && \
 	  $(BIN)/mt-compose --primer examples/prelude.mid --seconds 30 --seed $$s --out examples/prelude-continued || exit; \
 	done
+	$(BIN)/python docs/studio.py
 
 lab: $(VENV)/.dev
 	$(BIN)/jupyter lab nbs

@@ -60,6 +60,9 @@ def mt_prepare(
     if drums: print(f'{drums} drum notes were left out.')
     skipped = store.info['skipped']
     if skipped: print(f'{len(skipped)} files could not be read and are listed in {out}{"" if store.path.suffix==".npz" else "/store.json"}; the first: {skipped[0]["file"]}: {skipped[0]["reason"]}')
+    for k,what in dict(left='files beside them are no MIDI, or not in the table, and were not read', missing="files of MAESTRO's table are not there").items():
+        names = store.info.get(k, [])
+        if names: print(f'{len(names)} {what}; the first: {names[0]}')
 
 # %% ../nbs/07_cli.ipynb #6a1ede0b
 @command
@@ -101,7 +104,7 @@ def mt_train(
 def _train(o):
     from accelerate import PartialState
     from music_transformer.model import MusicTransformer
-    from music_transformer.training import fit, run_settings
+    from music_transformer.training import fit, models_in, run_settings
     out,samples,resume = Path(o['out']),o['samples'],o['resume']
     if samples<0: raise ValueError(f'--samples must be 0 or more, not {samples}')
     what,train = [_with(c, o) for c in run_settings(out)] if resume else _from(o['From'], o) if 'From' in o else _recipe(o)
@@ -111,8 +114,7 @@ def _train(o):
     say(f'{n:,} parameters; {len(store.split("train")):,} tokens to learn from: {store}')
     fit(store, what, train, out, resume=resume, after_validation=samples and (lambda run: _watch(run, samples)))
     step = loads((out/'last/run.json').read_text())['step']
-    best = f'the best by validation in {out}/best' if (out/'best').exists() else 'no validation has chosen a best one'
-    say(f'{step} steps. The last model is in {out}/final, {best}; curves, samples and sound: tensorboard --logdir {out}')
+    say(f'{step} steps: {models_in(out)}. Curves, samples and sound: tensorboard --logdir {out}')
 
 # %% ../nbs/07_cli.ipynb #8efbceab
 def _with(c, o): return replace(c, **{k: o[k] for k in o if k in c.__dataclass_fields__})
@@ -222,7 +224,7 @@ def mt_compose(
     primer:str=None,        # a MIDI file to continue; the model goes by its last events, as many as its context
     primer_seconds:float=None, # take only so much of its beginning
     no_primer:bool=False,   # leave the primer out of what is written
-    seconds:float=60.,      # of new music, or a little more: the end is sought up to 8 s later
+    seconds:float=60.,      # of new music, to within one; or less, if the piece ends by itself after nine tenths of it
     seed:int=1,             # another seed, another piece
     pieces:int=1,           # so many, composed together, with the seeds that follow
     temperature:float=1.,   # below 1 more careful, above 1 more daring; 0 takes the likeliest each time
@@ -230,6 +232,7 @@ def mt_compose(
     top_p:float=.99,        # draw among the events that together hold this share of the probability
     min_p:float=0.,         # leave out events that are less than this share as likely as the likeliest
     max_hold:float=5.,      # seconds after which a key is let go
+    max_rest:float=2.,      # seconds of silence after which something is struck, until the end is near
     tails:int=8,            # ways to go on near the end, of which the one with the likeliest end is taken; 1 is quicker
     out:str='.',            # folder for the files; those of the same name are replaced
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
@@ -248,14 +251,15 @@ def mt_compose(
     for o in places: check_names(*piece_files(o))
     music = None if primer is None else _beginning(read_midi(primer), primer_seconds)
     net = MusicTransformer.from_pretrained(model)
-    made = _compose(net, seconds, seeds, primer=music, keep_primer=not no_primer, tails=tails, max_hold=max_hold,
+    made = _compose(net, seconds, seeds, primer=music, keep_primer=not no_primer, tails=tails, max_hold=max_hold, max_rest=max_rest,
                     temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     for p,place in zip(made, places):
         files = write_piece(replace(p, title=place.name), place, font)
-        print(f'{p.seconds:.1f} s of music, {len(p)} notes:', *files, sep='\n  ')
+        print(f'{p.seconds:.1f} s of music, {len(p)} notes{_ENDS[p.info["ended"]]}:', *files, sep='\n  ')
 
 # %% ../nbs/07_cli.ipynb #46742c91
-_BAR = '{l_bar}{bar}| {n:.0f}/{total:.0f} s of music [{elapsed}<{remaining}]'
+_BAR = '{l_bar}{bar}| [{elapsed}<{remaining}]'
+_ENDS = {'by itself': '; it ends by itself', 'chosen': '; its end was chosen among several', 'cut': '; it was cut off'}
 
 def _beginning(p, seconds):
     if seconds is None: return p
@@ -266,8 +270,8 @@ def _compose(net, seconds, seeds, **settings):
     "A piece for each seed, all made together, under one bar."
     from music_transformer.generation import generate
     quiet = 'IN_TEST' in os.environ
-    with tqdm(total=seconds, mininterval=.5, delay=.5, disable=quiet, bar_format=_BAR) as bar:
-        def tick(now): bar.update(min(now, seconds)-bar.n)
+    with tqdm(total=1, mininterval=.5, delay=.5, disable=quiet, bar_format=_BAR) as bar:
+        def tick(share): bar.update(share-bar.n)
         return generate(net, seconds, seed=list(seeds), progress=tick, **settings)
 
 # %% ../nbs/07_cli.ipynb #19a52a10

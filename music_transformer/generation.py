@@ -204,7 +204,9 @@ def go_on(self:Take)->list: # of takes
 
 @patch
 def finished(self:Take)->tuple: # the ids, up to the end that the model finds likeliest; how they end
-    "Choose among the ends."
+    "Choose among the ends; of what was stopped there is only one."
+    takes = self.tails or [self]
+    if not all(t.over for t in takes): return takes[0].ids, 'stopped'
     t = max(self.tails or [self], key=lambda t: (t.end[0], not t.g.down.any()))
     if t.ids[-1]==EOS and t.end[1]==len(t.ids)-1: return t.ids, 'by itself'
     if self.tails and t.end[1]: return t.ids[:t.end[1]]+[EOS], 'chosen'
@@ -275,7 +277,7 @@ def generate(
     primer=None,          # a `Performance` or a MIDI file to continue
     keep_primer:bool=True,# leave the primer in the result
     seed:int=1,           # or a list of them: as many pieces, made together
-    progress=None,        # called with the share of the work that is done, 0 to 1
+    progress=None,        # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
     tails:int=8,          # ways to go on where the end is near, of which one is chosen for its end; 1 takes what comes
     **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold, max_rest: see `Sampling`
@@ -284,7 +286,7 @@ def generate(
     several = isinstance(seed, (list, tuple, range, np.ndarray))
     takes,n,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling, tails)
     for _ in compose(model, takes, window):
-        if progress: progress(sum(t.done() for t in takes)/len(takes))
+        if progress and progress(sum(t.done() for t in takes)/len(takes)): break
     done = [_result(*t.finished(), n, t.seed, keep_primer) for t in takes]
     return done if several else done[0]
 

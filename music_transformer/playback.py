@@ -14,7 +14,7 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 import numpy as np
-from .data import Performance, given_and_new, patch, read_midi, shade, write_file, write_midi
+from .data import Performance, given_and_new, patch, read_midi, shade, write_file, write_midi, MIDI_NAMES
 from .sound import all_or_none, find_soundfont, get_soundfont, mp3, render, write_audio
 
 # %% ../nbs/05_playback.ipynb #dafecdcc
@@ -285,20 +285,38 @@ def _controls(models, themes):
     slider = lambda name,value,lo,hi,step: w.FloatSlider(value, min=lo, max=hi, step=step, description=name, continuous_update=False, **wide)
     return dict(
         model=w.Combobox(value=models[0], options=models, description='model', tooltip='the packaged one, a checkpoint folder, a name on the hub', **wide),
-        primer=w.Dropdown(options=[('nothing',None), *((o.stem,o) for o in themes)], description='continue', **wide),
-        upload=w.FileUpload(accept='.mid,.midi', description='a MIDI file of yours', layout=dict(width='14rem', margin='2px 2px 2px 9.4rem')),
+        primer=w.Dropdown(options=[('nothing',None), *((o.stem,o) for o in themes)], index=0, description='continue', **wide),
+        upload=w.FileUpload(accept=','.join(MIDI_NAMES), description='a MIDI file of yours', tooltip='a MIDI file of yours to continue', layout=dict(width='14rem', margin='2px 2px 2px 9.4rem')),
         primer_seconds=slider('its first seconds', 8, 1, 30, .5), seconds=slider('seconds of music', 20, 5, 300, 5),
         temperature=slider('temperature', 1, .1, 2, .05), top_p=slider('top-p', .99, .05, 1, .01),
-        seed=w.BoundedIntText(1, min=0, max=2**31-1, description='seed', style=wide['style'], layout=dict(width='16rem')))
+        seed=w.BoundedIntText(1, min=0, max=2**31-1, description='seed', style=wide['style'], layout=dict(width='16rem')),
+        lock=w.Checkbox(False, description='the same seed again', **wide))
 
 def _themes(themes):
     "MIDI files to continue: those in a folder, those named, or when `None` those of the nearest folder of examples."
     if themes is None: themes = next((d for d in map(Path, ('examples','../examples','.')) if [*d.glob('*.mid')]), '.')
     if not isinstance(themes, (str,Path)): return [Path(o) for o in themes]
     if not Path(themes).exists(): raise FileNotFoundError(f'themes: {themes} is not there.')
-    return sorted(o for o in Path(themes).iterdir() if o.suffix.lower() in ('.mid','.midi')) if Path(themes).is_dir() else [Path(themes)]
+    return sorted(o for o in Path(themes).iterdir() if o.suffix.lower() in MIDI_NAMES) if Path(themes).is_dir() else [Path(themes)]
 
 # %% ../nbs/05_playback.ipynb #bb8e3eff
+_name_handles = """
+function render() {
+  const name = () => document.querySelectorAll('.mt-studio .widget-hslider').forEach(o => {
+    const handle = o.querySelector('.noUi-handle'), label = o.querySelector('.widget-label');
+    if (handle && label && handle.getAttribute('aria-label') !== label.textContent) handle.setAttribute('aria-label', label.textContent);
+  });
+  new MutationObserver(name).observe(document.body, {childList: true, subtree: true});
+  name();
+}
+export default { render };
+"""
+
+def _names():
+    "Nothing to see: it gives each slider's handle the name that stands beside it, for those who hear the page."
+    from anywidget import AnyWidget
+    return AnyWidget(_esm=_name_handles)
+
 class Studio:
     "Compose with sliders, hear two takes, keep and save."
     def __init__(self, models, themes, out, soundfont):
@@ -309,12 +327,14 @@ class Studio:
         self.go,self.stop = w.Button(description='Compose', button_style='primary'),w.Button(description='Stop', disabled=True)
         self.bar = w.FloatProgress(0, min=0, max=1, layout=dict(width='min(20rem, 60%)'))
         self.said = w.Label('' if themes else 'There is no MIDI file to continue: bring one of yours, or begin from nothing.')
-        self.keep = [w.ToggleButton(description='Keep') for _ in self.takes]
-        self.save = [w.Button(description='Save', disabled=True) for _ in self.takes]
+        self.keep = [w.ToggleButton(description='Keep', tooltip=f'keep take {o}') for o in 'AB']
+        self.save = [w.Button(description='Save', tooltip=f'save take {o}', disabled=True) for o in 'AB']
         self.shown = [w.Output() for _ in self.takes]
-        take = lambda i: w.VBox([w.HBox([w.HTML(f'<b>Take {"AB"[i]}</b>'), self.keep[i], self.save[i]]), self.shown[i]], layout=dict(flex='1 1 20rem', min_width='0'))
+        take = lambda i: w.VBox([w.HBox([w.HTML(f'<b>Take {"AB"[i]}</b>', tooltip=f'take {"AB"[i]}'), self.keep[i], self.save[i]]), self.shown[i]], layout=dict(flex='1 1 20rem', min_width='0'))
         self.panel = w.VBox([*self.set.values(), w.HBox([self.go, self.stop]), w.HBox([self.bar, self.said], layout=dict(flex_flow='wrap')),
-                             w.HBox([take(0), take(1)], layout=dict(flex_flow='wrap'))])
+                             w.HBox([take(0), take(1)], layout=dict(flex_flow='wrap')), _names()])
+        self.panel.add_class('mt-studio')
+        for o in (*self.set.values(), self.bar, self.said): o.tooltip = o.tooltip or o.description # else the page says null
         self.go.on_click(self.compose); self.stop.on_click(self.halt)
         self.set['upload'].observe(lambda o: [self.offer(f['name'], bytes(f['content'])) for f in o['new']], 'value')
         for i,b in enumerate(self.save): b.on_click(lambda _,i=i: self.write(i))
@@ -347,24 +367,24 @@ def files(self:Studio, p:Performance)->list: # of paths
     return write_piece(p, name, self.soundfont)
 
 # %% ../nbs/05_playback.ipynb #9dd812ef
-class _Stopped(Exception): pass
-
 @patch
 def compose(self:Studio, *_):
     "Begin a take in a thread of its own."
     if self.thread and self.thread.is_alive(): return self.say('It is composing already.')
     if all(o.value for o in self.keep): return self.say('Both takes are kept; let one go first.')
-    settings = {k:o.value for k,o in self.set.items() if k!='upload'}
+    settings = {k:o.value for k,o in self.set.items() if k not in ('upload','lock')}
     self.stopped,self.go.disabled,self.stop.disabled = False,True,False
-    self.bar.value,self.bar.max = 0,settings['seconds']
+    self.bar.value = 0
     self.thread = threading.Thread(target=self.work, kwargs=settings, daemon=True)
     self.thread.start()
 
 @patch
-def tick(self:Studio, now:float):
-    "Called with the seconds of music made so far."
-    if self.stopped: raise _Stopped
-    if now-self.bar.value>=.5: self.bar.value = now; self.say(f'{now:.0f} of {self.bar.max:.0f} s of music')
+def tick(self:Studio, share:float)->bool: # whether to stop
+    "Called with the share of the work that is done."
+    if share-self.bar.value>=.02:
+        self.bar.value = share
+        self.say(f'{share:.0%} composed')
+    return self.stopped
 
 # %% ../nbs/05_playback.ipynb #ba3a40b8
 @patch
@@ -379,30 +399,34 @@ def work(self:Studio, model:str, primer, primer_seconds:float, seed:int, **setti
         p = generate(self.net[1], primer=primer, seed=seed, progress=self.tick, **settings)
         about = f'seed {seed}, {settings["seconds"]:g} s, temperature {settings["temperature"]:g}, top-p {settings["top_p"]:g}' + (model!='the packaged model')*f', {Path(model).name}'
         p = replace(p, title=f'{primer.title} continued, {about}' if primer else about)
-        self.bar.value = self.bar.max; self.say('Playing it ...')
+        if not self.set['lock'].value: self.set['seed'].value = seed+1
+        if not len(p): return self.say('Stopped before anything was played.')
+        self.bar.value = 1
+        self.say('Playing it ...')
         i = min((i for i in (0,1) if not self.keep[i].value), key=lambda i: self.age[i], default=None)
         if i is None: return self.say(f'Both takes were kept meanwhile; the new one is saved as {self.files(p)[0]}')
         self.shown[i].outputs = (dict(output_type='display_data', metadata={}, data={'text/html': _shown(p, self.soundfont)}),)
         self.takes[i],self.age[i],self.save[i].disabled = p,max(self.age)+1,False
-        self.say(f'Take {"AB"[i]}: {p.seconds:.0f} s, {len(p)} notes.')
-    except _Stopped: self.say('Stopped.')
+        self.say(f'Take {"AB"[i]}: {p.seconds:.0f} s, {len(p)} notes{_ends[p.info["ended"]]}.')
     except Exception as e: self.say(e if isinstance(e, (ValueError,OSError)) else f'{type(e).__name__}: {e}')
     finally: self.go.disabled,self.stop.disabled = False,True
+
+_ends = {'by itself': '; it ends by itself', 'chosen': '; its end was chosen among several', 'cut': '; it was cut off', 'stopped': '; stopped'}
 
 # %% ../nbs/05_playback.ipynb #f9f44e2f
 @patch
 def picture(self:Studio)->str: # HTML
     "The panel as it stands, without life."
     row = lambda o: f'<tr><td style="text-align:right">{html.escape(o.description)}</td><td style="text-align:left"><b>{html.escape(str(getattr(o, "label", None) or o.value))}</b></td></tr>'
-    rows = ''.join(row(o) for k,o in self.set.items() if k!='upload')
+    rows = ''.join(row(o) for k,o in self.set.items() if k not in ('upload','lock'))
     takes = ''.join(f'<div><b>Take {"AB"[i]}</b>{_shown(p, self.soundfont)}</div>' for i,p in enumerate(self.takes) if p)
     return (f'<table>{rows}</table><p><button disabled>Compose</button> <button disabled>Stop</button> {html.escape(self.said.value)}</p>'
             f'<div class="mt-compare">{takes}</div><p><i>A picture of the studio. It comes to life where the notebook is run.</i></p>')
 
 @patch
 def _repr_mimebundle_(self:Studio, **kw):
-    if 'IN_TEST' in os.environ: return {'text/html': self.picture()}
-    return self.panel._repr_mimebundle_(**kw)
+    still = {'text/html': self.picture(), 'text/plain': 'A studio; it comes to life in JupyterLab.'}
+    return still if 'IN_TEST' in os.environ else self.panel._repr_mimebundle_(**kw)|still
 
 def studio(
     *models,        # checkpoint folders or names on the hub, to choose from besides the packaged model

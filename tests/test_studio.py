@@ -1,11 +1,12 @@
 "The studio in a real JupyterLab: open the notebook, run all, press the button, wait for sound."
-import os, shutil, socket, subprocess, sys, time, urllib.request
+import json, os, shutil, socket, subprocess, sys, time, urllib.request
 from pathlib import Path
 import pytest
 
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
 pytest.importorskip('jupyterlab', reason='jupyterlab is not installed (pip install .[dev])')
 from test_player import chromium, flags
+from music_transformer.playback import studio
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 root = Path(__file__).parent.parent
 
@@ -44,6 +45,15 @@ def page(lab):
         yield page
         browser.close()
 
+def test_the_stored_studio_is_the_one_that_comes(monkeypatch):
+    "A take is in it, and its settings are the defaults."
+    monkeypatch.setenv('IN_TEST', '1')
+    monkeypatch.chdir(root/'examples')
+    nb = json.loads((root/'examples/studio.ipynb').read_text(encoding='utf-8'))
+    [stored] = [''.join(o['data']['text/html']) for c in nb['cells'] for o in c.get('outputs', []) if 'mt-compare' in ''.join(o['data'].get('text/html', ''))]
+    assert stored.split('</table>')[0]==studio().picture().split('</table>')[0]
+    assert 'Take A' in stored and 'mt-player' in stored
+
 def number(page, name, value):
     "Set a slider by the number beside it."
     o = page.locator('.widget-hslider', has=page.get_by_text(name, exact=True)).locator('.widget-readout')
@@ -70,6 +80,11 @@ def test_press_the_button_and_hear(page, lab):
     number(page, 'seconds of music', 5)
     button('Compose').click()
     said('Take A:')
+    handles = page.locator('.noUi-handle')
+    names = [handles.nth(i).get_attribute('aria-label') for i in range(handles.count())]
+    assert names==['its first seconds','seconds of music','temperature','top-p']
+    null = page.locator('.mt-studio [title="null"], .mt-studio [aria-label="null"]')
+    assert not [null.nth(i).evaluate('o => o.outerHTML') for i in range(null.count())]
     page.wait_for_function('document.querySelector(".mt-player audio")?.duration>5')
     page.locator('.mt-play').first.click()
     page.wait_for_function('document.querySelector(".mt-player audio").currentTime>.3')
@@ -79,9 +94,9 @@ def test_press_the_button_and_hear(page, lab):
     button('Keep').click()
     number(page, 'seconds of music', 300)
     button('Compose').click()
-    said('of 300 s of music')
+    said('composed')
     button('Stop').click()
-    said('Stopped.')
+    said('; stopped')
     number(page, 'seconds of music', 5)
     button('Compose').click()
     said('Take B:')
