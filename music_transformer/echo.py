@@ -279,15 +279,16 @@ class Planned:
 def draw_plan(
     seconds:float, # of music
     rng:np.random.Generator,
+    begin:float=0, # seconds that are there already, and may be gone back to
 )->list:           # of `Planned`, in order
     "Returns as in real pieces: how many, how far back, how long."
     out = []
     for _ in range(rng.poisson(3.36*seconds/60)):
         ago,lasts = rng.lognormal(3.4, 1.68),rng.lognormal(1.02, .68)
-        when = rng.uniform(0, seconds)
+        when = rng.uniform(begin, begin+seconds)
         p = Planned(when, when-ago, when-ago+lasts)
         meets = any(p.when<o.when+o.until-o.since and o.when<p.when+lasts for o in out)
-        if p.since>=0 and ago>=max(lasts, 2) and p.when+lasts<=seconds and not meets: out.append(p)
+        if p.since>=0 and ago>=max(lasts, 2) and p.when+lasts<=begin+seconds and not meets: out.append(p)
     return sorted(out, key=lambda o: o.when)
 
 # %% ../nbs/01b_echo.ipynb #7478c077

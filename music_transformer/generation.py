@@ -20,6 +20,7 @@ from fastcore.docments import docments
 from torch import Tensor
 from .data import Performance, patch, read_midi
 from .processor import (encode, decode, Grammar, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP, MAX_SHIFT)
+from .echo import Echo, Planned, draw_plan
 from .model import MusicTransformer, Cache
 
 # %% ../nbs/04_generation.ipynb #698b2409
@@ -77,6 +78,7 @@ class Take:
         forget:int=0,       # ids after which a key is forgotten; 0 for never
     ):
         self.ids,self.seed,self.ending,self.s,self.forget,self.over = [SOS],int(seed),ending,sampling,forget,False
+        self.plan = []                                                         # returns that are told to the model, as `Planned`
         self.tails,self.end = [],(-math.inf,None)                              # the other takes that began as this one; its best end
         self.gen,self.g = torch.Generator().manual_seed(int(seed)),Grammar(keys=(21,108))
         self.hold = max(1, int(min(sampling.max_hold/STEP, 2**31)+1e-6))
@@ -125,6 +127,7 @@ def compose(
 ): # yields the ids drawn, one for each take that was not over
     "Move takes on, one id at a time, until all are over."
     device,cache,takes = next(model.parameters()).device,Cache(window),list(takes)
+    if model.cfg.echo: cache.echoes = [Echo(t.plan) for t in takes]
     x = torch.tensor([t.ids for t in takes], device=device)
     x,past = x[:,-window:],x[:,:-window]
     while takes:
@@ -262,6 +265,19 @@ def _refuse_strange(given):
         hint = 'for several pieces give a list of seeds, seed=[1,2,3]' if k in _several else f'did you mean {near[0]}?' if near else f'there are {", ".join(known)}'
         raise TypeError(f'generate has no parameter {k}; {hint}')
 
+def _plan(model, returns, take)->list:
+    "The returns of a take, as `Planned`. `ValueError` if they are none, or the model hears no echo."
+    if returns is None or returns=='drawn' and not model.cfg.echo: return []
+    if not model.cfg.echo: raise ValueError('this model hears no echo and cannot be told to return; leave returns out.')
+    begin,seconds = take.ending.begin*STEP,take.ending.steps*STEP
+    if returns=='drawn':
+        return draw_plan(seconds, np.random.default_rng(take.seed), begin) if math.isfinite(seconds) else []
+    wanted = 'returns must be drawn, None or a list of (when, from, to) in seconds, with from < to <= when'
+    try: plan = [Planned(*map(float, o)) for o in returns]
+    except (TypeError, ValueError): raise ValueError(f'{wanted}, not {returns!r}') from None
+    if not all(0<=o.since<o.until<=o.when for o in plan): raise ValueError(f'{wanted}, not {returns!r}')
+    return sorted(plan, key=lambda o: o.when)
+
 # %% ../nbs/04_generation.ipynb #3c87da68
 def _tell_arguments(f):
     "Let `help` say what each argument is, as the comments beside them do."
@@ -279,28 +295,37 @@ def generate(
     seed:int=1,           # or a list of them: as many pieces, made together
     progress=None,        # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
+    returns='drawn',      # when to go back to what was played: drawn as in real pieces; a list of (when, from, to) in seconds; or None
     tails:int=8,          # ways to go on where the end is near, of which one is chosen for its end; 1 takes what comes
     **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold, max_rest: see `Sampling`
-)->Performance: # `info` holds seed, primer_notes, new_from (seconds), ended and ids; a list for a list of seeds
+)->Performance: # `info` holds seed, returns (when, from, and how many of the told groups were played), primer_notes, new_from (seconds), ended and ids; a list for a list of seeds
     "Compose a piece, or continue one."
     several = isinstance(seed, (list, tuple, range, np.ndarray))
     takes,n,window = _takes(model, seconds, tokens, primer, list(seed) if several else [seed], window, sampling, tails)
+    for t in takes: t.plan = _plan(model, returns, t)
     for _ in compose(model, takes, window):
         if progress and progress(sum(t.done() for t in takes)/len(takes)): break
-    done = [_result(*t.finished(), n, t.seed, keep_primer) for t in takes]
+    done = [_result(*t.finished(), n, t, keep_primer) for t in takes]
     return done if several else done[0]
 
-def _result(ids, ended, n, seed, keep_primer):
+def _result(ids, ended, n, take, keep_primer):
     "The finished piece, and what is new in it."
     ids = np.array(ids)
     p,given = decode(ids),decode(ids[:n]).notes
     primer_notes = len(given)
     new = p.notes[~np.isin(p.notes[['start','pitch']], given[['start','pitch']])]
     new_from = 0. if not primer_notes else float(new['start'][0]) if len(new) else p.seconds
-    p = replace(p, info=dict(seed=seed, primer_notes=primer_notes, new_from=new_from, ended=ended, ids=ids))
+    p = replace(p, info=dict(seed=take.seed, returns=_returned(ids, take.plan), primer_notes=primer_notes, new_from=new_from, ended=ended, ids=ids))
     if keep_primer: return p
     new = new.copy(); new['start'] -= new_from; new['end'] -= new_from
     return replace(p, notes=new, info=p.info|dict(primer_notes=0, new_from=0.))
+
+def _returned(ids, plan):
+    "What became of the planned returns: when, from where, how many groups were played meanwhile and how many of them as told."
+    if not plan: return []
+    echo = Echo(plan)
+    for i in ids.tolist(): echo.push(i)
+    return [dict(when=round(t.when, 2), since=round(t.since, 2), played=t.played, right=t.right) for t in echo.returned]
 
 # %% ../nbs/04_generation.ipynb #b31c5b12
 def stream(
