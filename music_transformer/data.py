@@ -666,15 +666,15 @@ def _zip(path, pid, changed): return zipfile.ZipFile(path) # a forked worker mus
 # %% ../nbs/00_data.ipynb #8ab0ed7e
 class Corpus(list):
     "Pieces, in the order of their file names."
-    left = ()    # names of files beside them that are not read
-    missing = () # names of files that MAESTRO's table lists and that are not there
+    left = ()    # names of the files beside them that are not read
+    missing = () # names of the files that MAESTRO's table lists and that are not there
 
     def __getitem__(self, i): # a number, a slice, or the name of a column
         if isinstance(i, str): return [getattr(o, i) for o in self]
         return type(self)(super().__getitem__(i)) if isinstance(i, slice) else super().__getitem__(i)
 
     def where(self,
-        **facts, # split, composer, title, year, ...: a value, part of a name, a collection of values, or a function that says yes
+        **facts, # split, composer, title, ...: a value, part of a name, several values, or a function that says yes
     )->'Corpus':
         "The pieces to which all of `facts` apply."
         def says_yes(want, have):
@@ -686,12 +686,17 @@ class Corpus(list):
     @property
     def hours(self)->float: return sum(self['seconds'])/3600
 
-    def __repr__(self): return f'<Corpus {len(self)} pieces, {self.hours:.2f} h>'
+    def __repr__(self):
+        beside = {'beside them not read': self.left, "of MAESTRO's table not there": self.missing}
+        said = ''.join(f'; {len(o)} {what}' for what,o in beside.items() if len(o))
+        return f'<Corpus {len(self)} pieces, {self.hours:.2f} h{said}>'
+
     def _repr_html_(self):
         cols = [k for k in ('composer','title','split','year','seconds','file') if all(hasattr(o, k) for o in self)]
-        row = lambda o,tag: '<tr>' + ''.join(f'<{tag}>{html.escape(str(v))}</{tag}>' for v in o) + '</tr>'
+        def row(values, tag): return '<tr>' + ''.join(f'<{tag}>{html.escape(str(v))}</{tag}>' for v in values) + '</tr>'
+        rows = ''.join(row([getattr(o, k) for k in cols], 'td') for o in self[:10])
         rest = f'<p>and {len(self)-10} more</p>' if len(self)>10 else ''
-        return f'<table>{row(cols, "th")}{"".join(row([getattr(o, k) for k in cols], "td") for o in self[:10])}</table>{rest}'
+        return f'<table>{row(cols, "th")}{rows}</table>{rest}'
 
 # %% ../nbs/00_data.ipynb #eac3d48d
 def content_split(raw:bytes)->str:
@@ -713,28 +718,38 @@ def download_maestro()->Path:
     except Exception as e: raise OSError(f'MAESTRO could not be downloaded ({e}); with a copy at hand, give its path instead.') from None
 
 # %% ../nbs/00_data.ipynb #79e49e41
-MIDI_NAMES = '.mid','.midi','.kar','.smf','.rmi'
+MIDI_NAMES = '.mid','.midi','.kar','.smf','.rmi' # how the names of MIDI files end
 
 def corpus(
     source, # a zip, a folder of MIDI, one MIDI file, or 'maestro', which downloads the official archive
-)->Corpus: # of `Piece`, in the order of their names
+)->Corpus: # of `Piece`, in the order of their names; `left` and `missing` name what is not read and what is not there
     "The pieces of a corpus, with MAESTRO's official split where its table is there."
     path = download_maestro() if str(source)=='maestro' else Path(source)
-    if not path.exists(): raise FileNotFoundError(f'{source} is not there; give a zip, a folder of MIDI files, or the word maestro.')
-    if path.is_dir(): root,names = path,[o.relative_to(path).as_posix() for o in path.rglob('*') if o.is_file() or o.is_symlink() and not o.exists()]
-    elif path.suffix=='.zip' and not zipfile.is_zipfile(path): raise ValueError(f'{source} is a damaged zip.')
-    elif zipfile.is_zipfile(path): root,names = path,zipfile.ZipFile(path).namelist()
-    else: root,names = path.parent,[path.name]
-    files = sorted(o for o in names if o.lower().endswith(MIDI_NAMES) and not Path(o).name.startswith('.')) # a Mac's ._ files are no MIDI
+    root,names = _listed(path)
+    files = sorted(o for o in names if _is_midi(o))
     if not files: raise ValueError(f'{source} holds no MIDI files ({", ".join(MIDI_NAMES)}).')
     table = next((o for o in names if Path(o).match('maestro-v*.csv')), None)
-    if table: pieces = _maestro_pieces(str(root), table, set(files))
+    if table: pieces = _maestro_pieces(root, table, set(files))
     else:
-        split = _splits_by_content({o: _sum(str(root), o) for o in files})
-        pieces = Corpus(Piece(str(root), o, split[o], title=Path(o).stem) for o in files)
-    read = {table, *pieces['file']}
-    pieces.left = sorted(o for o in names if o not in read and not o.endswith('/'))
+        split = _splits_by_content({o: _sum(root, o) for o in files})
+        pieces = Corpus(Piece(root, o, split[o], title=Path(o).stem) for o in files)
+    pieces.left = sorted({*names} - {table, *pieces['file']})
     return pieces
+
+def _listed(path):
+    "The folder or zip that holds the files, and their names in it."
+    if not path.exists():
+        raise FileNotFoundError(f'{path} is not there; give a zip, a folder of MIDI files, or the word maestro.')
+    if path.is_dir():
+        found = [o for o in path.rglob('*') if o.is_file() or o.is_symlink() and not o.exists()]
+        return str(path),[o.relative_to(path).as_posix() for o in found]
+    if zipfile.is_zipfile(path): return str(path),[o for o in zipfile.ZipFile(path).namelist() if not o.endswith('/')]
+    if path.suffix=='.zip': raise ValueError(f'{path} is a damaged zip.')
+    return str(path.parent),[path.name]
+
+def _is_midi(name):
+    "Whether a file of this name is MIDI; the ._ files of a Mac are not."
+    return name.lower().endswith(MIDI_NAMES) and not Path(name).name.startswith('.')
 
 # %% ../nbs/00_data.ipynb #fd487a0a
 def _sum(root, file):
@@ -743,28 +758,47 @@ def _sum(root, file):
     except (OSError, *_unreadable): return b''
 
 def _splits_by_content(sums):
-    "File to split. If a few files all fall to one side, the one whose hash is lowest, with its copies, becomes the validation split."
+    "File to split. If few files all fall to one side, the lowest hash, with its copies, becomes the validation split."
     split = {k: _split_of(o) for k,o in sums.items()}
-    known = {o for o in sums.values() if o}
-    if len(known)>1 and not any(split[k]=='validation' for k,o in sums.items() if o): split |= {k: 'validation' for k,o in sums.items() if o==min(known)}
+    known = {k: o for k,o in sums.items() if o}
+    several = len(set(known.values()))>1
+    if several and 'validation' not in {split[k] for k in known}:
+        lowest = min(known.values())
+        split |= {k: 'validation' for k,o in known.items() if o==lowest}
     return split
+
+# %% ../nbs/00_data.ipynb #9ad3c6e0
+_table_columns = 'midi_filename','split','canonical_composer','canonical_title','year','duration'
 
 def _maestro_pieces(root, table, files):
     "The rows of MAESTRO's own table whose files are there."
     where = f"MAESTRO's table {table} in {root}"
-    try: text = _read(root, table).decode('utf-8-sig')
-    except UnicodeDecodeError: raise ValueError(f'{where} is damaged: it is not UTF-8.') from None
-    rows = []
-    for line,row in enumerate(csv.DictReader(io.StringIO(text)), 2):
-        try: rows.append(_maestro_piece(root, Path(table).parent, row))
-        except (KeyError, TypeError, ValueError) as e: raise ValueError(f'{where} is damaged: line {line} lacks a column or a number ({e}).') from None
+    try: rows = _maestro_rows(root, table)
+    except (ValueError, csv.Error, OSError, *_unreadable) as e:
+        why = getattr(e, 'strerror', None) or e
+        raise ValueError(f'{where} is damaged: {why}; take it anew, or move it away to do without it.') from None
+    if not rows: raise ValueError(f'{where} lists no files.')
     pieces = Corpus(sorted((o for o in rows if o.file in files), key=lambda o: o.file))
     pieces.missing = [o.file for o in rows if o.file not in files]
-    if not rows: raise ValueError(f'{where} lists no files.')
-    if not pieces: raise ValueError(f'{where} lists {len(rows)} files, and none of them is there; the first is {rows[0].file}.')
+    if not pieces:
+        raise ValueError(f'{where} lists {len(rows)} files, and none of them is there; the first is {rows[0].file}.')
     return pieces
 
-def _maestro_piece(root, base, row):
-    file = (base/row['midi_filename']).as_posix()
-    if row['split'] not in ('train','validation','test'): raise ValueError(f'split {row["split"]}')
-    return Piece(root, file, row['split'], row['canonical_composer'], row['canonical_title'], int(row['year']), float(row['duration']))
+def _maestro_rows(root, table):
+    "A piece for each row of the table; `ValueError` says what is wrong with it."
+    try: text = _read(root, table).decode('utf-8-sig')
+    except UnicodeDecodeError: raise ValueError('it is not UTF-8') from None
+    rows = csv.DictReader(io.StringIO(text, newline=''))
+    _none_lacking(rows.fieldnames or (), 'its first line')
+    return [_maestro_piece(root, Path(table).parent, o, f'line {rows.line_num}') for o in rows]
+
+def _none_lacking(there, where):
+    lacking = [k for k in _table_columns if k not in there]
+    if lacking: raise ValueError(f'{where} has no {lacking[0]}')
+
+def _maestro_piece(root, base, row, where):
+    _none_lacking([k for k,o in row.items() if o is not None], where)
+    file,split,composer,title,year,seconds = (row[k] for k in _table_columns)
+    if split not in ('train','validation','test'): raise ValueError(f'{where} has the split {split!r}')
+    try: return Piece(root, (base/file).as_posix(), split, composer, title, int(year), float(seconds))
+    except ValueError: raise ValueError(f'{where} has the year {year!r} and the duration {seconds!r}') from None

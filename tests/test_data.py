@@ -1,5 +1,5 @@
 "The pedal and the reader against slow readings of the rule; files that survive a full disk; MIDI that is broken in 2,000 ways."
-import errno, io, os, resource, signal, struct, time
+import errno, io, os, resource, signal, struct, time, zipfile
 from collections import defaultdict
 from pathlib import Path
 import mido, numpy as np, pretty_midi, pytest
@@ -491,18 +491,40 @@ def test_what_is_not_read_is_said(tmp_path):
     for name in ('a.mid','b.kar','c.smf','d.RMI','notes.txt','.hidden.mid'): (tmp_path/name).write_bytes(whole)
     pieces = corpus(tmp_path)
     assert pieces['file']==['a.mid','b.kar','c.smf','d.RMI'] and pieces.left==['.hidden.mid','notes.txt']
+    assert repr(pieces)=='<Corpus 4 pieces, 0.00 h; 2 beside them not read>'
+    with zipfile.ZipFile(tmp_path/'all.zip', 'w') as z:
+        for name in ('in/a.mid','in/b.kar','in/README','__MACOSX/in/._a.mid'): z.writestr(name, whole)
+    pieces = corpus(tmp_path/'all.zip')
+    assert pieces['file']==['in/a.mid','in/b.kar'] and pieces.left==['__MACOSX/in/._a.mid','in/README']
 
 head = 'canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration\n'
 row = 'Bach,Prelude,train,2004,2004/{}.midi,x.wav,2.5\n'
 
 @pytest.mark.parametrize('table, said', [(head+row.format('b'), 'none of them is there; the first is 2004/b.midi'), (head, 'lists no files'),
-    ((head+row.format('a'))[:-12], 'damaged: line 2'), (head.replace('split','part')+row.format('a'), 'damaged: line 2'), ('Bach \xe9'.encode('latin-1'), 'not UTF-8')])
+    ((head+row.format('a'))[:-12], 'line 2 has no duration'), ((head+row.format('a'))[:25], 'its first line has no midi_filename'), ('', 'its first line has no'),
+    (head+row.format('a')+'Bach,Pre', 'line 3 has no midi_filename'), (head.replace('split','part')+row.format('a'), 'its first line has no split'),
+    (head+row.format('a').replace('train','dev'), "line 2 has the split 'dev'"), (head+row.format('a').replace('2004,','MMIV,'), "the year 'MMIV'"),
+    (head+row.format('a')+'x'*200_000, 'field larger'), ('Bach \xe9'.encode('latin-1'), 'not UTF-8')])
 def test_a_maestro_table_that_is_none(tmp_path, table, said):
     (tmp_path/'2004').mkdir()
     (tmp_path/'2004/a.midi').write_bytes(whole)
     (tmp_path/'maestro-v3.0.0.csv').write_bytes(table if isinstance(table, bytes) else table.encode())
     with pytest.raises(ValueError, match="MAESTRO's table maestro-v3.0.0.csv") as e: corpus(tmp_path)
-    assert said in str(e.value)
+    assert said in str(e.value) and one_sentence(e.value)
+
+def one_sentence(e): return '\n' not in str(e) and str(e).endswith('.')
+
+def test_a_maestro_table_that_cannot_be_read(tmp_path):
+    with zipfile.ZipFile(tmp_path/'a.zip', 'w') as z:
+        z.writestr('2004/a.midi', whole)
+        z.writestr('maestro-v3.0.0.csv', head+row.format('a'))
+    raw = (tmp_path/'a.zip').read_bytes()
+    (tmp_path/'a.zip').write_bytes(raw.replace(b'Prelude', b'Preludf', 1))
+    (tmp_path/'b.midi').write_bytes(whole)
+    (tmp_path/'maestro-v3.0.0.csv').symlink_to('nowhere.csv')
+    for source,said in ((tmp_path/'a.zip','CRC'), (tmp_path,'No such file')):
+        with pytest.raises(ValueError, match="MAESTRO's table maestro-v3.0.0.csv in .* is damaged: "+f'.*{said}') as e: corpus(source)
+        assert one_sentence(e.value)
 
 def test_a_maestro_table_with_more_than_is_there(tmp_path):
     (tmp_path/'2004').mkdir()
