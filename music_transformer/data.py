@@ -7,7 +7,7 @@ Docs: https://music-transformer.github.io/music_transformer/data.html.md"""
 # %% auto #0
 __all__ = ['note_dtype', 'COMPOSED', 'PRIMER', 'MIDI_NAMES', 'patch', 'MidiError', 'Performance', 'shade', 'given_and_new',
            'write_midi', 'write_file', 'check_writable', 'new_folder', 'restore_folder', 'next_strike', 'sustain',
-           'sostenuto', 'hops', 'read_track', 'pair', 'ticks_to_seconds', 'read_midi', 'Piece', 'Corpus',
+           'sostenuto', 'hops', 'Track', 'read_track', 'pair', 'ticks_to_seconds', 'read_midi', 'Piece', 'Corpus',
            'content_split', 'download_maestro', 'corpus']
 
 # %% ../nbs/00_data.ipynb #e9af1513
@@ -36,25 +36,35 @@ class MidiError(ValueError):
 
 # %% ../nbs/00_data.ipynb #dcfeb3d6
 _range = 'pitch must lie in 0-127 and velocity in 1-127, whole numbers both'
+_order = '(start, end, pitch, velocity)'
+
+def _columns(n):
+    "The four columns of rows or of a table of notes."
+    try:
+        if isinstance(n, np.ndarray) and n.dtype.names: return [n[k] for k in note_dtype.names]
+        return np.array([tuple(o) for o in n], float).reshape(len(n), 4).T
+    except (OverflowError, TypeError, ValueError) as e:
+        raise ValueError(f'these are not rows of {_order}: {e}') from None
+
+def _pitch_first(a, b, c):
+    "Are these columns impossible as (start, end, pitch), and notes of a piano as (pitch, start, end)?"
+    def fit(start, end, pitch, lowest, highest):
+        return (end>=start).all() and np.isin(pitch, np.arange(lowest, highest+1)).all()
+    return len(a)>0 and not fit(a, b, c, 0, 127) and fit(b, c, a, 21, 108)
 
 def _note_table(n):
     "Rows or a table of notes as a new array of `note_dtype`; `ValueError` where a number would not survive it."
     if isinstance(n, np.ndarray) and n.dtype==note_dtype: return n.copy()
-    try: cols = [n[k] for k in note_dtype.names] if isinstance(n, np.ndarray) and n.dtype.names else np.array([tuple(o) for o in n], float).reshape(len(n),4).T
-    except (OverflowError, TypeError, ValueError) as e: raise ValueError(f'these are not rows of (start, end, pitch, velocity): {e}') from None
-    if _pitch_first(cols): raise ValueError('these rows look like (pitch, start, end, velocity); the order here is (start, end, pitch, velocity)')
+    cols = _columns(n)
+    if _pitch_first(*cols[:3]):
+        raise ValueError(f'these rows look like (pitch, start, end, velocity); the order here is {_order}')
     out = np.empty(len(cols[0]), note_dtype)
     for k,o in zip(note_dtype.names, cols):
         if k in ('pitch','velocity') and not np.isin(o, np.arange(128)).all(): raise ValueError(_range)
         out[k] = o
     return out
 
-def _pitch_first(cols):
-    "Are these columns impossible as they stand, and notes if the first is the pitch?"
-    if not len(cols[0]): return False
-    def are_notes(start, end, pitch): return bool((end>=start).all() and np.isin(pitch, np.arange(21, 109)).all())
-    return not are_notes(*cols[:3]) and are_notes(cols[1], cols[2], cols[0])
-
+# %% ../nbs/00_data.ipynb #c3f0a9d1
 @dataclass(frozen=True, eq=False)
 class Performance:
     "Notes as they sound, sorted by (start, pitch), the sustain pedal already applied."
@@ -64,10 +74,11 @@ class Performance:
 
     def __post_init__(self):
         n = _note_table(self.notes)
-        if not (np.isfinite(n['start']) & np.isfinite(n['end']) & (n['start']>=0) & (n['end']>=n['start'])).all():
+        start,end,loud = n['start'],n['end'],n['velocity']
+        if not (np.isfinite(start) & np.isfinite(end) & (start>=0) & (end>=start)).all():
             raise ValueError('a note must start at 0 s or later, and end no earlier than it starts')
-        if len(n) and (n['pitch'].max()>127 or n['velocity'].max()>127 or n['velocity'].min()<1): raise ValueError(_range)
-        n = n[np.lexsort((n['pitch'], n['start']))]
+        if (n['pitch']>127).any() or (loud>127).any() or (loud<1).any(): raise ValueError(_range)
+        n = n[np.lexsort((n['pitch'], start))]
         n.flags.writeable = False
         object.__setattr__(self, 'notes', n)
 
@@ -316,15 +327,27 @@ def sostenuto(
     value:np.ndarray, # (P,) its values; 64 and above is down
     last,             # the end of the piece
 )->np.ndarray:        # (N,) when each note is let go
-    "Let each key that is down when the pedal goes down sound until it comes up, or until its own pitch is struck again."
+    "Let the keys that are down as the middle pedal goes down sound until it comes up, or until they are struck again."
     down = value>=64
-    press = np.flatnonzero(down & ~np.append(False, down[:-1]))
+    moves = np.diff(down, prepend=False)
+    press,lift = time[moves & down],time[moves & ~down]
     if not len(press) or not len(end): return end
-    lift = np.append(time, last)[np.append(np.flatnonzero(~down), len(time))]
-    lift = lift[np.searchsorted(np.flatnonzero(~down), press)]      # when each press ends
-    i = np.searchsorted(time[press], end, side='right') - 1         # the last press before the release
-    caught = (i>=0) & (time[press][i]>start)
-    return np.where(caught, np.maximum(end, np.minimum(lift[i], next_strike(start, pitch, last))), end)
+    i = np.searchsorted(press, end) - 1                         # the last press before each release
+    up = np.append(lift, last)[i]
+    caught = (i>=0) & _is_down(start, end, pitch, press[i])
+    again = next_strike(start, pitch, last)
+    return np.where(caught, np.maximum(end, np.minimum(up, again)), end)
+
+def _is_down(start, end, pitch, moment):
+    "Whether the key of each note is down at a moment of that note's own."
+    out = np.zeros(len(start), bool)
+    for p in np.unique(pitch):
+        mine = np.flatnonzero(pitch==p)
+        mine = mine[np.argsort(start[mine], kind='stable')]
+        i = np.searchsorted(start[mine], moment[mine], side='right') - 1
+        up = np.maximum.accumulate(end[mine])                   # of all strikes so far
+        out[mine] = (i>=0) & (up[i]>moment[mine])
+    return out
 
 # %% ../nbs/00_data.ipynb #9e6ab4dd
 _size = np.array([2]*128 + [3]*64 + [0]*32 + [3]*16 + [0]*16, np.uint8) # bytes of an event from the status on; 2 if that is left out; 0 asks for a closer look
@@ -349,50 +372,88 @@ def _number(raw, p):
         if raw[q]<128: return n,q+1
     raise MidiError('a number runs on and on')
 
+_tempo,_port,_last = 0x51,0x21,0x2f                      # kinds of meta events
+_meta_size = {_tempo: 3, _port: 1}                       # bytes of those that we keep
+
 def _walk(raw, hop, n):
-    "Where the events of a track begin; its tempo changes and its ports, each as (number of the event, value)."
-    at,tempo,port,p,single = [],[],[],0,False            # single: the status in force takes one byte of data
+    "Where the events of a track begin; its tempo changes and ports as (number of the event, kind, value)."
+    at,told,p = [],[],0
+    single = False                                       # whether the status in force takes one byte of data
     while p<n:
         at.append(p)
-        if (k := hop[p]) and not single: p += k; continue
-        _,p = _number(raw, p); status = raw[p]
+        if (k := hop[p]) and not single:
+            p += k
+            continue
+        _,p = _number(raw, p)
+        status = raw[p]
         if status<0x80: p += 1
-        elif status<0xf0: single = status>>5==6; p += 2 if single else 3
-        elif status in (0xf0,0xf7): size,p = _number(raw, p+1); p += size
-        elif status==0xff:
-            kind = raw[p+1]; size,p = _number(raw, p+2)
-            if kind==0x2f: return at,tempo,port          # what stands after the end of the track is no part of it
-            if kind==0x51 and size==3: tempo.append((len(at)-1, int.from_bytes(raw[p:p+3], 'big')))
-            if kind==0x21 and size==1: port.append((len(at)-1, raw[p]))
+        elif status<0xf0:
+            single = status>>5==6
+            p += 2 if single else 3
+        elif status in (0xf0,0xf7):
+            size,p = _number(raw, p+1)
             p += size
-        elif status>=0xf8: p += 1                        # a real-time message, meant for a wire, that some programs leave in
+        elif status==0xff:
+            kind = raw[p+1]
+            size,p = _number(raw, p+2)
+            if kind==_last: return at,told               # what stands after the end of the track is no part of it
+            if _meta_size.get(kind)==size: told.append((len(at)-1, kind, int.from_bytes(raw[p:p+size], 'big')))
+            p += size
+        elif status>=0xf8: p += 1                        # real time: meant for a wire, left in by some programs
         else: raise MidiError('it holds a message that no file may hold')
     if p>n: raise MidiError('an event reaches beyond its track')
-    return at,tempo,port
+    return at,told
 
 # %% ../nbs/00_data.ipynb #8a14b070
+@dataclass
+class Track:
+    "The events of a track."
+    tick: np.ndarray   # (N,) int64, since the beginning of the piece
+    status: np.ndarray # (N,) uint8, what happens, and on which of 16 channels
+    x: np.ndarray      # (N,) uint8, the first byte of data
+    y: np.ndarray      # (N,) uint8, the second
+    port: np.ndarray   # (N,) uint8, each with 16 channels of its own
+    tempo: np.ndarray  # (M, 2) int64, a tick and the microseconds a beat from there on
+
 def read_track(
     body:bytes, # what follows `MTrk` and the length
-)->tuple: # ticks (N,) int64, status, data, data, port (N,) uint8; tempo changes (M,2): tick, microseconds a beat
+)->Track:
     "The events of a track. `MidiError` where one makes no sense."
-    raw = body+bytes(8); b = np.frombuffer(raw, np.uint8)
+    raw = body+bytes(8)
+    b = np.frombuffer(raw, np.uint8)
     width,hop = hops(b)
-    at,tempo,ports = _walk(raw, bytes(hop), len(body))
-    port = np.zeros(len(at), np.uint8)
-    for i,value in ports: port[i:] = value
-    at = np.array(at, np.int32); width = width[at]
-    delta = (b[at]&127).astype(np.int64)
-    for k in range(1,4): wide = np.flatnonzero(width>k); delta[wide] = delta[wide]<<7 | b[at[wide]+k]&127
-    ticks = np.cumsum(delta)
-    at = at+width; status = b[at]
-    running = status<128
-    told = np.maximum.accumulate(np.where(running | (status>=240), -1, np.arange(len(at)))) # the last status of a channel
-    if (running & (told<0)).any(): raise MidiError('an event has no status')
-    status = np.where(running, status[told], status)
-    at = at + ~running; x,y = b[at],b[at+1]
+    at,told = _walk(raw, bytes(hop), len(body))
+    at = np.array(at, np.int32)
+    tick = np.cumsum(_deltas(b, at, width[at]))
+    at = at+width[at]
+    running = b[at]<128
+    status = _statuses(b[at], running)
+    at = at + ~running
+    x,y = b[at],b[at+1]
     if ((status<240) & ((x>127) | (y>127) & (status>>5!=6))).any(): raise MidiError('a byte of data is above 127')
-    tempo = np.array(tempo, np.int64).reshape(-1,2); tempo[:,0] = ticks[tempo[:,0]]
-    return ticks,status,x,y,port,tempo
+    i,kind,value = np.array(told, np.int64).reshape(-1, 3).T
+    tempo = np.stack([tick[i], value], 1)[kind==_tempo]
+    return Track(tick, status, x, y, _ports(i[kind==_port], value[kind==_port], len(at)), tempo)
+
+# %% ../nbs/00_data.ipynb #f2b86d40
+def _deltas(b, at, width):
+    "The ticks before each event that begins at `at`."
+    delta = (b[at]&127).astype(np.int64)
+    for k in range(1,4):
+        wide = np.flatnonzero(width>k)
+        delta[wide] = delta[wide]<<7 | b[at[wide]+k]&127
+    return delta
+
+def _statuses(status, running):
+    "The status of every event; where it is left out, the last one of a channel."
+    own = np.where(running | (status>=240), -1, np.arange(len(status)))
+    told = np.maximum.accumulate(own)
+    if (running & (told<0)).any(): raise MidiError('an event has no status')
+    return np.where(running, status[told], status)
+
+def _ports(i, value, n):
+    "The port of each of `n` events, where the `i`-th ones name a new one."
+    return np.repeat(np.append(0, value), np.diff(i, prepend=0, append=n)).astype(np.uint8)
 
 # %% ../nbs/00_data.ipynb #db1358c8
 def pair(
@@ -452,11 +513,13 @@ def _tracks(raw):
     if len(out)<n: raise MidiError(f'its header says {n} tracks, and {n-len(out)} of them are missing')
     return *clock,out
 
+# %% ../nbs/00_data.ipynb #b4e7f913
 def _track_bodies(raw, pos):
     "What each track holds. Chunks of other names are passed over, and so is whatever follows the last one."
     while raw[pos:pos+4]:
         name,size = raw[pos:pos+4],int.from_bytes(raw[pos+4:pos+8], 'big')
         begin,end = pos+8,pos+8+size
+        if name==b'MThd': return                         # another piece begins
         if name==b'MTrk' and end>len(raw): raise MidiError('it is cut short')
         if name==b'MTrk': yield raw[begin:end]
         pos = end
@@ -473,39 +536,58 @@ def _unwrapped(raw, what):
 # %% ../nbs/00_data.ipynb #ee58d525
 def _notes(tpq, in_tempo, tracks):
     "Notes as they sound, and what was merged and left out."
-    tick,status,x,y,port,tempo = (np.concatenate(o) for o in zip(*tracks))
-    if not in_tempo: tempo = tempo[:0]
-    if (tempo[:,1]==0).any(): raise MidiError('its clock stands still')
-    track = np.repeat(np.arange(len(tracks), dtype=np.min_scalar_type(len(tracks)<<11)), [len(o[0]) for o in tracks])
-    kind,channel = status>>4,port.astype(np.int16)<<4 | status&15   # each port has sixteen channels of its own
-    key = np.flatnonzero((kind==8) | (kind==9))
-    told = np.flatnonzero((kind==11) & _tells(x))
-    told = told[np.argsort(tick[told], kind='stable')]
-    strike = (kind[key]==9) & (y[key]>0)
-    end = pair(tick[key], (track[key]<<11) + ((channel[key]&15).astype(track.dtype)<<7) + x[key], strike) # a release in one track ends no note of another
-    last = max(tick[key].max(initial=0), tick[told].max(initial=0))
-    key = key[strike]; end = np.where(end<0, last, end)
-    start,pitch,velocity,channel,channels = tick[key],x[key],y[key],channel[key],channel[told]
-    for c in np.unique(channel):
-        mine,his = channel==c,told[channels==c]
-        end[mine] = _silent(start[mine], end[mine], pitch[mine], tick[his], x[his], y[his], last)
-    seconds = lambda o: ticks_to_seconds(o, tempo[:,0], tempo[:,1], tpq)
-    notes = np.empty(len(start), note_dtype)
-    notes['start'],notes['end'],notes['pitch'],notes['velocity'] = seconds(start),seconds(end),pitch,velocity
-    drum = channel&15==9
-    return notes[~drum],dict(instruments=len(np.unique(channel[~drum])), drum_notes=int(drum.sum()))
+    e = Track(*(np.concatenate([getattr(o, k) for o in tracks]) for k in Track.__dataclass_fields__))
+    at,us = (e.tempo if in_tempo else e.tempo[:0]).T
+    if (us==0).any(): raise MidiError('its clock stands still')
+    strike,end = _strikes(e, _keys(e, tracks))
+    notes = np.empty(len(strike), note_dtype)
+    notes['start'] = ticks_to_seconds(e.tick[strike], at, us, tpq)
+    notes['end'] = ticks_to_seconds(end, at, us, tpq)
+    notes['pitch'],notes['velocity'] = e.x[strike],e.y[strike]
+    voice = _voices(e)[strike]
+    drum = voice&15==9
+    return notes[~drum],dict(instruments=len(np.unique(voice[~drum])), drum_notes=int(drum.sum()))
 
-def _tells(control): return (control==64) | (control==66) | (control>119) & (control!=122)
+def _voices(e): return e.port.astype(np.int16)<<4 | e.status&15 # the port and the channel of each event
+
+def _keys(e, tracks):
+    "A number for each key that moves: a release in one track, or on one port, ends no note of another."
+    ports = 256 if e.port.any() else 1
+    narrow = np.min_scalar_type(len(tracks)*ports<<11)          # 16 bits are sorted fastest
+    track = np.repeat(np.arange(len(tracks), dtype=narrow), [len(o.tick) for o in tracks])
+    channel = (e.status&15).astype(narrow)
+    return (track*ports + e.port<<11) + (channel<<7) + e.x
+
+def _strikes(e, keys):
+    "Which events are strikes, and the tick at which the sound of each ends."
+    kind,voice = e.status>>4,_voices(e)
+    key = np.flatnonzero((kind==8) | (kind==9))
+    told = np.flatnonzero((kind==11) & _tells(e.x))
+    told = told[np.argsort(e.tick[told], kind='stable')]
+    last = max(e.tick[key].max(initial=0), e.tick[told].max(initial=0))
+    down = (kind[key]==9) & (e.y[key]>0)
+    end = pair(e.tick[key], keys[key], down)
+    strike,end = key[down],np.where(end<0, last, end)
+    start,pitch,voices = e.tick[strike],e.x[strike],voice[strike]
+    for v in np.unique(voice[told]):
+        mine,his = voices==v,told[voice[told]==v]
+        end[mine] = _silent(start[mine], end[mine], pitch[mine], e.tick[his], e.x[his], e.y[his], last)
+    return strike,end
+
+# %% ../nbs/00_data.ipynb #c7a15e92
+_damper,_sostenuto,_all_sound_off,_reset = 64,66,120,121          # controllers
+
+def _tells(control): return (control==_damper) | (control==_sostenuto) | (control>119) & (control!=122)
 
 def _silent(start, end, pitch, time, control, value, last):
     "When the notes of a channel fall silent, by what its controllers 64, 66 and 120 to 127 say."
-    end = np.minimum(end, _later(time[(control>119) & (control!=121)], start, last))
+    end = np.minimum(end, _later(time[(control>119) & (control!=_reset)], start, last))
     def foot(pedal):
-        mine = (control==pedal) | (control==121)
+        mine = (control==pedal) | (control==_reset)
         return time[mine],np.where(control==pedal, value, 0)[mine]
-    end = sostenuto(start, end, pitch, *foot(66), last)
-    end = sustain(start, end, pitch, *foot(64), last)
-    return np.minimum(end, _later(time[control==120], start, last))
+    end = sostenuto(start, end, pitch, *foot(_sostenuto), last)
+    end = sustain(start, end, pitch, *foot(_damper), last)
+    return np.minimum(end, _later(time[control==_all_sound_off], start, last))
 
 # %% ../nbs/00_data.ipynb #26fb595a
 def read_midi(
@@ -584,15 +666,15 @@ def _zip(path, pid, changed): return zipfile.ZipFile(path) # a forked worker mus
 # %% ../nbs/00_data.ipynb #8ab0ed7e
 class Corpus(list):
     "Pieces, in the order of their file names."
-    left = ()    # names of files beside them that are not read
-    missing = () # names of files that MAESTRO's table lists and that are not there
+    left = ()    # names of the files beside them that are not read
+    missing = () # names of the files that MAESTRO's table lists and that are not there
 
     def __getitem__(self, i): # a number, a slice, or the name of a column
         if isinstance(i, str): return [getattr(o, i) for o in self]
         return type(self)(super().__getitem__(i)) if isinstance(i, slice) else super().__getitem__(i)
 
     def where(self,
-        **facts, # split, composer, title, year, ...: a value, part of a name, a collection of values, or a function that says yes
+        **facts, # split, composer, title, ...: a value, part of a name, several values, or a function that says yes
     )->'Corpus':
         "The pieces to which all of `facts` apply."
         def says_yes(want, have):
@@ -604,12 +686,17 @@ class Corpus(list):
     @property
     def hours(self)->float: return sum(self['seconds'])/3600
 
-    def __repr__(self): return f'<Corpus {len(self)} pieces, {self.hours:.2f} h>'
+    def __repr__(self):
+        beside = {'beside them not read': self.left, "of MAESTRO's table not there": self.missing}
+        said = ''.join(f'; {len(o)} {what}' for what,o in beside.items() if len(o))
+        return f'<Corpus {len(self)} pieces, {self.hours:.2f} h{said}>'
+
     def _repr_html_(self):
         cols = [k for k in ('composer','title','split','year','seconds','file') if all(hasattr(o, k) for o in self)]
-        row = lambda o,tag: '<tr>' + ''.join(f'<{tag}>{html.escape(str(v))}</{tag}>' for v in o) + '</tr>'
+        def row(values, tag): return '<tr>' + ''.join(f'<{tag}>{html.escape(str(v))}</{tag}>' for v in values) + '</tr>'
+        rows = ''.join(row([getattr(o, k) for k in cols], 'td') for o in self[:10])
         rest = f'<p>and {len(self)-10} more</p>' if len(self)>10 else ''
-        return f'<table>{row(cols, "th")}{"".join(row([getattr(o, k) for k in cols], "td") for o in self[:10])}</table>{rest}'
+        return f'<table>{row(cols, "th")}{rows}</table>{rest}'
 
 # %% ../nbs/00_data.ipynb #eac3d48d
 def content_split(raw:bytes)->str:
@@ -631,28 +718,38 @@ def download_maestro()->Path:
     except Exception as e: raise OSError(f'MAESTRO could not be downloaded ({e}); with a copy at hand, give its path instead.') from None
 
 # %% ../nbs/00_data.ipynb #79e49e41
-MIDI_NAMES = '.mid','.midi','.kar','.smf','.rmi'
+MIDI_NAMES = '.mid','.midi','.kar','.smf','.rmi' # how the names of MIDI files end
 
 def corpus(
     source, # a zip, a folder of MIDI, one MIDI file, or 'maestro', which downloads the official archive
-)->Corpus: # of `Piece`, in the order of their names
+)->Corpus: # of `Piece`, in the order of their names; `left` and `missing` name what is not read and what is not there
     "The pieces of a corpus, with MAESTRO's official split where its table is there."
     path = download_maestro() if str(source)=='maestro' else Path(source)
-    if not path.exists(): raise FileNotFoundError(f'{source} is not there; give a zip, a folder of MIDI files, or the word maestro.')
-    if path.is_dir(): root,names = path,[o.relative_to(path).as_posix() for o in path.rglob('*') if o.is_file() or o.is_symlink() and not o.exists()]
-    elif path.suffix=='.zip' and not zipfile.is_zipfile(path): raise ValueError(f'{source} is a damaged zip.')
-    elif zipfile.is_zipfile(path): root,names = path,zipfile.ZipFile(path).namelist()
-    else: root,names = path.parent,[path.name]
-    files = sorted(o for o in names if o.lower().endswith(MIDI_NAMES) and not Path(o).name.startswith('.')) # a Mac's ._ files are no MIDI
+    root,names = _listed(path)
+    files = sorted(o for o in names if _is_midi(o))
     if not files: raise ValueError(f'{source} holds no MIDI files ({", ".join(MIDI_NAMES)}).')
     table = next((o for o in names if Path(o).match('maestro-v*.csv')), None)
-    if table: pieces = _maestro_pieces(str(root), table, set(files))
+    if table: pieces = _maestro_pieces(root, table, set(files))
     else:
-        split = _splits_by_content({o: _sum(str(root), o) for o in files})
-        pieces = Corpus(Piece(str(root), o, split[o], title=Path(o).stem) for o in files)
-    read = {table, *pieces['file']}
-    pieces.left = sorted(o for o in names if o not in read and not o.endswith('/'))
+        split = _splits_by_content({o: _sum(root, o) for o in files})
+        pieces = Corpus(Piece(root, o, split[o], title=Path(o).stem) for o in files)
+    pieces.left = sorted({*names} - {table, *pieces['file']})
     return pieces
+
+def _listed(path):
+    "The folder or zip that holds the files, and their names in it."
+    if not path.exists():
+        raise FileNotFoundError(f'{path} is not there; give a zip, a folder of MIDI files, or the word maestro.')
+    if path.is_dir():
+        found = [o for o in path.rglob('*') if o.is_file() or o.is_symlink() and not o.exists()]
+        return str(path),[o.relative_to(path).as_posix() for o in found]
+    if zipfile.is_zipfile(path): return str(path),[o for o in zipfile.ZipFile(path).namelist() if not o.endswith('/')]
+    if path.suffix=='.zip': raise ValueError(f'{path} is a damaged zip.')
+    return str(path.parent),[path.name]
+
+def _is_midi(name):
+    "Whether a file of this name is MIDI; the ._ files of a Mac are not."
+    return name.lower().endswith(MIDI_NAMES) and not Path(name).name.startswith('.')
 
 # %% ../nbs/00_data.ipynb #fd487a0a
 def _sum(root, file):
@@ -661,28 +758,47 @@ def _sum(root, file):
     except (OSError, *_unreadable): return b''
 
 def _splits_by_content(sums):
-    "File to split. If a few files all fall to one side, the one whose hash is lowest, with its copies, becomes the validation split."
+    "File to split. If few files all fall to one side, the lowest hash, with its copies, becomes the validation split."
     split = {k: _split_of(o) for k,o in sums.items()}
-    known = {o for o in sums.values() if o}
-    if len(known)>1 and not any(split[k]=='validation' for k,o in sums.items() if o): split |= {k: 'validation' for k,o in sums.items() if o==min(known)}
+    known = {k: o for k,o in sums.items() if o}
+    several = len(set(known.values()))>1
+    if several and 'validation' not in {split[k] for k in known}:
+        lowest = min(known.values())
+        split |= {k: 'validation' for k,o in known.items() if o==lowest}
     return split
+
+# %% ../nbs/00_data.ipynb #9ad3c6e0
+_table_columns = 'midi_filename','split','canonical_composer','canonical_title','year','duration'
 
 def _maestro_pieces(root, table, files):
     "The rows of MAESTRO's own table whose files are there."
     where = f"MAESTRO's table {table} in {root}"
-    try: text = _read(root, table).decode('utf-8-sig')
-    except UnicodeDecodeError: raise ValueError(f'{where} is damaged: it is not UTF-8.') from None
-    rows = []
-    for line,row in enumerate(csv.DictReader(io.StringIO(text)), 2):
-        try: rows.append(_maestro_piece(root, Path(table).parent, row))
-        except (KeyError, TypeError, ValueError) as e: raise ValueError(f'{where} is damaged: line {line} lacks a column or a number ({e}).') from None
+    try: rows = _maestro_rows(root, table)
+    except (ValueError, csv.Error, OSError, *_unreadable) as e:
+        why = getattr(e, 'strerror', None) or e
+        raise ValueError(f'{where} is damaged: {why}; take it anew, or move it away to do without it.') from None
+    if not rows: raise ValueError(f'{where} lists no files.')
     pieces = Corpus(sorted((o for o in rows if o.file in files), key=lambda o: o.file))
     pieces.missing = [o.file for o in rows if o.file not in files]
-    if not rows: raise ValueError(f'{where} lists no files.')
-    if not pieces: raise ValueError(f'{where} lists {len(rows)} files, and none of them is there; the first is {rows[0].file}.')
+    if not pieces:
+        raise ValueError(f'{where} lists {len(rows)} files, and none of them is there; the first is {rows[0].file}.')
     return pieces
 
-def _maestro_piece(root, base, row):
-    file = (base/row['midi_filename']).as_posix()
-    if row['split'] not in ('train','validation','test'): raise ValueError(f'split {row["split"]}')
-    return Piece(root, file, row['split'], row['canonical_composer'], row['canonical_title'], int(row['year']), float(row['duration']))
+def _maestro_rows(root, table):
+    "A piece for each row of the table; `ValueError` says what is wrong with it."
+    try: text = _read(root, table).decode('utf-8-sig')
+    except UnicodeDecodeError: raise ValueError('it is not UTF-8') from None
+    rows = csv.DictReader(io.StringIO(text, newline=''))
+    _none_lacking(rows.fieldnames or (), 'its first line')
+    return [_maestro_piece(root, Path(table).parent, o, f'line {rows.line_num}') for o in rows]
+
+def _none_lacking(there, where):
+    lacking = [k for k in _table_columns if k not in there]
+    if lacking: raise ValueError(f'{where} has no {lacking[0]}')
+
+def _maestro_piece(root, base, row, where):
+    _none_lacking([k for k,o in row.items() if o is not None], where)
+    file,split,composer,title,year,seconds = (row[k] for k in _table_columns)
+    if split not in ('train','validation','test'): raise ValueError(f'{where} has the split {split!r}')
+    try: return Piece(root, (base/file).as_posix(), split, composer, title, int(year), float(seconds))
+    except ValueError: raise ValueError(f'{where} has the year {year!r} and the duration {seconds!r}') from None

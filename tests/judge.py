@@ -8,33 +8,49 @@ from tqdm import tqdm
 from music_transformer.data import download_maestro, read_midi
 from music_transformer.processor import NOTE_OFF, PAD, VELOCITY, encode, decode
 
-PEDAL,OFF,ON = range(3)   # at one instant the pedal moves first, then keys come up, then keys go down
+DAMPER,OFF,ON,MIDDLE = range(4)   # at one instant in this order: a pedal, keys come up, keys go down, the other pedal
 
-def heard(raw):
-    "[start, end, pitch, velocity] of every note as it sounds, by rule 2 and the re-strike of rule 3."
-    with warnings.catch_warnings(): warnings.simplefilter('ignore'); pm = pretty_midi.PrettyMIDI(io.BytesIO(raw))
+def moves(pm):
+    "All notes, their ends still to be found; and what keys and pedals do, in order: (time, kind, number, instrument, note or value)."
     notes,events = [],[]
     for k,ins in enumerate(o for o in pm.instruments if not o.is_drum):
         for o in ins.notes:
-            n = [o.start, None, o.pitch, o.velocity]; notes.append(n)
+            n = [o.start, None, o.pitch, o.velocity]
+            notes.append(n)
             events += [(o.start,ON,len(events),k,n), (o.end,OFF,len(events)+1,k,n)]
         for o in ins.control_changes:
-            if o.number==64: events.append((o.time,PEDAL,len(events),k,o.value))
-    events.sort(key=lambda o: o[:3])
-    down,keyed,held = defaultdict(bool),defaultdict(list),defaultdict(dict)      # keyed: key down; held: by the pedal alone
+            if o.number==64: events.append((o.time,DAMPER,len(events),k,o.value))
+            if o.number==66: events.append((o.time,MIDDLE,len(events),k,o.value))
+    return notes,sorted(events, key=lambda o: o[:3])
+
+def heard(raw):
+    "[start, end, pitch, velocity] of every note as it sounds, by rule 2, the middle pedal, and the re-strike of rule 3."
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        notes,events = moves(pretty_midi.PrettyMIDI(io.BytesIO(raw)))
+    down,caught = defaultdict(bool),{}                                           # whether the damper pedal is; the keys of the middle one
+    keyed,held,kept = (defaultdict(list) for _ in range(3))                      # notes whose key is down; that the damper pedal holds; the middle one
+    def let_go(n, t, k):
+        if down[k]: held[k,n[2]].append(n)
+        else: n[1] = t
+    def empty(pedal, k): return [n for i,p in list(pedal) if i==k for n in pedal.pop((i,p))]
     for t,kind,_,k,o in events:
-        if kind==PEDAL:
+        if kind==DAMPER:
             down[k] = o>=64
             if not down[k]:
-                for sounding in held.pop(k, {}).values():
-                    for n in sounding: n[1] = t
+                for n in empty(held, k): n[1] = t
+        elif kind==MIDDLE and o<64:
+            caught.pop(k, None)
+            for n in empty(kept, k): let_go(n, t, k)
+        elif kind==MIDDLE: caught.setdefault(k, {p for (i,p),sounding in keyed.items() if i==k and sounding})
         elif kind==ON:
-            for n in held[k].pop(o[2], [])+keyed[k,o[2]]: n[1] = t
-            keyed[k,o[2]] = [o]
+            at = k,o[2]
+            for n in held.pop(at, [])+kept.pop(at, [])+keyed[at]: n[1] = t
+            keyed[at] = [o]
         elif o[1] is None:
             keyed[k,o[2]].remove(o)
-            if down[k]: held[k].setdefault(o[2], []).append(o)
-            else: o[1] = t
+            if o[2] in caught.get(k, ()): kept[k,o[2]].append(o)
+            else: let_go(o, t, k)
     for n in notes:
         if n[1] is None: n[1] = events[-1][0]
     return notes

@@ -1,10 +1,10 @@
 "The pedal and the reader against slow readings of the rule; files that survive a full disk; MIDI that is broken in 2,000 ways."
-import errno, io, os, resource, signal, struct, time
+import errno, io, os, resource, signal, struct, time, zipfile
 from collections import defaultdict
 from pathlib import Path
 import mido, numpy as np, pretty_midi, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from music_transformer.data import MidiError, Performance, check_writable, corpus, new_folder, read_midi, restore_folder, sustain, write_file, write_midi
+from music_transformer.data import MidiError, Performance, check_writable, corpus, new_folder, read_midi, restore_folder, sostenuto, sustain, write_file, write_midi
 from music_transformer.processor import encode
 from fuzz import EOT, M, cc, chunk, fine, fuzz, header, midi_bytes, off, on
 
@@ -46,17 +46,27 @@ def test_sustain_is_the_rule(keys, foot):
         assert sustain(start, end, pitch, time, value).tolist()==slow_sustain(notes, foot, last)
 
 def slow_sostenuto(notes, pedal, last):
-    "When each (start, end, pitch) is let go: the middle pedal holds the keys that are down when it goes down."
+    "When each (start, end, pitch) is let go: the middle pedal holds the keys that are down when it goes down. At one instant it moves after them."
     out = []
     for start,end,pitch in notes:
-        down,caught = False,None
-        for n,(t,v) in enumerate(pedal):
-            if v>=64 and not down and start<t<=end: caught = n
-            down = v>=64
-        if caught is None: out.append(end); continue
-        stop = min([last] + [t for t,v in pedal[caught:] if v<64] + [other for other,_,same in notes if same==pitch and other>start])
-        out.append(max(end, stop))
+        stop = end
+        for k,(press,v) in enumerate(pedal):
+            if v<64 or k and pedal[k-1][1]>=64: continue
+            up = min([t for t,v in pedal[k:] if v<64], default=last)
+            down = any(s<=press<e for s,e,same in notes if same==pitch)
+            again = min([s for s,_,same in notes if same==pitch and s>start], default=last)
+            if down and press<end<up: stop = max(end, min(up, again))
+        out.append(stop)
     return out
+
+@check
+@given(keys, feet)
+def test_sostenuto_is_the_rule(keys, foot):
+    notes = [(s,s+d,p) for s,d,p in keys]
+    foot = sorted(foot, key=lambda o: o[0])
+    start,end,pitch = map(np.array, zip(*notes))
+    time,value = np.array(foot, dtype=int).reshape(-1,2).T
+    assert sostenuto(start, end, pitch, time, value, 99).tolist()==slow_sostenuto(notes, foot, 99)
 
 def _up(foot, t): return ([0]+[v for u,v in foot if u<=t])[-1]<64
 
@@ -172,6 +182,7 @@ def test_chunks_do_not_matter(score):
     assert hears_alike(settle(read_midi(midi_bytes([deltas(foot),deltas(hands)])).notes), p)
     assert hears_alike(settle(read_midi(midi_bytes(score)).notes), p)
 
+def middle(value, dt=0, ch=0): return dt,M('control_change', control=66, value=value, channel=ch)
 def mode(control, dt=0, ch=0): return dt,M('control_change', control=control, channel=ch)
 
 @pytest.mark.parametrize('name, score, expected', [                       # (start, end, pitch) in ticks of 10 ms
@@ -190,7 +201,13 @@ def mode(control, dt=0, ch=0): return dt,M('control_change', control=control, ch
     ('one key in two tracks',       [[on(60), off(60,100)], [on(60,50), off(60,100)]], [(0,50,60), (50,150,60)]),
     ('a release in another track',  [[on(60), off(60,100)], [off(60,50), on(62), off(62,10)]], [(0,100,60), (50,60,62)]),
     ('hours of silence',            [[on(60), off(60,10), on(60,2_500_000), off(60,10)]], [(0,10,60), (2_500_010,2_500_020,60)]),
-    ('the middle pedal',            [[on(60), mode(66,24), off(60,24), on(64), off(64,48), mode(66,96), on(65), off(65,48)]], [(0,48,60), (48,96,64), (192,240,65)]),
+    ('the middle pedal',            [[on(60), middle(127,24), off(60,24), on(64), off(64,48), middle(0,96), on(65), off(65,48)]], [(0,192,60), (48,96,64), (192,240,65)]),
+    ('the middle pedal, and a caught key struck again', [[on(48), middle(127,24), off(48,24), on(48,24), off(48,8), on(60), off(60,8), middle(0,96)]], [(0,72,48), (72,184,48), (80,88,60)]),
+    ('the middle pedal, from a chord to the next', [[on(60), off(60,48), on(64), middle(127), off(64,48), middle(0,96)]], [(0,48,60), (48,192,64)]),
+    ('the middle pedal, which no key was down for', [[middle(127), on(60,1), off(60,48), middle(0,48)]], [(1,49,60)]),
+    ('the middle pedal on another channel', [[on(60), middle(127,24,1), off(60,24), middle(0,96,1)]], [(0,48,60)]),
+    ('both pedals',                 [[on(48), middle(127,24), off(48,24), cc(127), middle(0,48), cc(0,48)]], [(0,144,48)]),
+    ('all controllers reset, the middle pedal too', [[on(60), middle(127,20), off(60,20), mode(121,30), middle(0,30)]], [(0,70,60)]),
     ('all notes off',               [[on(60), on(62,10), mode(123,40), off(62,50)]], [(0,50,60), (10,50,62)]),
     ('all notes off under the pedal', [[cc(127), on(60), mode(123,50), cc(0,50)]], [(0,100,60)]),
     ('another mode on another channel', [[on(60), on(62,ch=1), mode(127,50,1), off(60,50)]], [(0,100,60), (0,50,62)]),
@@ -283,6 +300,12 @@ def test_a_numpy_table_is_taken_or_refused_never_bent():
     assert Performance(np.array([(0,1,60,64), (1,2,62,64)], wide))==p
     with pytest.raises(ValueError): Performance(np.array([(0,1,60+256,64)], wide))
     assert Performance(np.array([(60,64,0,1), (62,64,1,2)], [('pitch','u1'),('velocity','u1'),('start','f8'),('end','f8')]))==p
+
+def test_rows_with_the_pitch_first_are_recognised():
+    rows = np.array([(60,0,.5,64), (62,.5,1,64)])
+    with pytest.raises(ValueError, match='look like .pitch, start, end, velocity.'): Performance(rows)
+    with pytest.raises(ValueError, match='look like'): Performance([tuple(o) for o in rows])
+    for fine in ([(30,31,110,64)], [(60,64,72,64)], [(21,108,127,1)]): assert len(Performance(fine))==1   # odd, but notes as they stand
 
 # ---- a full disk, a folder one may not write to ----
 
@@ -427,17 +450,17 @@ def riff(*chunks):
 whole = header(0)+chunk(b'MTrk', note)
 
 @pytest.mark.parametrize('raw, n', [(riff((b'data', whole)), 1), (riff((b'LIST', b'odd'), (b'data', whole)), 1),
-    (whole+b'junk!!', 1), (whole+b'end of the file.', 1), (whole+b'\0', 1), (whole+chunk(b'XFIH', b'abc'), 1),
+    (whole+b'junk!!', 1), (whole+b'end of the file.', 1), (whole+b'\0', 1), (whole+chunk(b'XFIH', b'abc'), 1), (whole+whole, 1),
     (header(1, 1)+chunk(b'MTrk', note)*3, 3), (header(1, 0)+chunk(b'MTrk', note), 1),
     (header(1, 2)+chunk(b'MTrk', note)+chunk(b'XFKM', b'12345')+chunk(b'MTrk', note), 2),
     (header(0)+chunk(b'MTrk', b'\0\xf8\0\x90\x3c\x40\0\xfe\x10\x3c\0'+EOT), 1)],
-    ids=['riff','other chunks before','six bytes behind','a text behind','one byte behind','a chunk behind','fewer counted','none counted','a chunk between','real time'])
+    ids=['riff','other chunks before','six bytes behind','a text behind','one byte behind','a chunk behind','another file behind','fewer counted','none counted','a chunk between','real time'])
 def test_what_programs_add_is_passed_over(raw, n):
     p = read_midi(raw)
     assert len(p)==n and np.allclose(p.notes['end'], 1/60) and set(p.notes['pitch'])=={60}
 
 @pytest.mark.parametrize('raw, said', [(header(1, 5)+chunk(b'MTrk', note), 'says 5 tracks, and 4 of them are missing'), (whole[:-3], 'cut short'),
-    (riff((b'LIST', b'text')), 'without MIDI data'), (header(1, 1), 'no tracks')])
+    (riff((b'LIST', b'text')), 'without MIDI data'), (header(1, 1), 'no tracks'), (header(1, 2)+chunk(b'MTrk', note)+whole, '1 of them are missing')])
 def test_half_a_file_is_refused(raw, said):
     with pytest.raises(MidiError, match=said): read_midi(raw)
 
@@ -449,24 +472,59 @@ def test_a_pedal_belongs_to_its_port():
     assert ends=={60: .5, 62: 1.5, 72: 1.}
     assert read_midi(header(1, 2)+track(0, a)+track(0, b)).notes['end'][0]==1.
 
+def test_a_key_belongs_to_its_port():
+    "One track that changes its port: the second strike ends nothing on the first port, nor does its release."
+    port = [bytes([0,0xff,0x21,1,n]) for n in range(2)]
+    strike,release = b'\x60\x90\x3c\x40',b'\x60\x80\x3c\x40'
+    p = read_midi(header(0, 1, 96)+chunk(b'MTrk', strike+port[1]+strike+release+port[0]+release+EOT))
+    assert p.notes['start'].tolist()==[.5,1] and p.notes['end'].tolist()==[2,1.5] and p.info['instruments']==2
+
+@pytest.mark.parametrize('event', [b'\0\xff\x21\1\1', b'\0\xff\x51\3\7\xa1\x20', b'\0\xf8'])
+def test_what_a_file_repeats_a_million_times_takes_seconds(event):
+    began = time.process_time()
+    assert len(read_midi(header(0)+chunk(b'MTrk', note[:-4]+event*1_100_000+EOT)))==1
+    assert time.process_time()-began<10
+
 # ---- corpora as they lie about ----
 
 def test_what_is_not_read_is_said(tmp_path):
     for name in ('a.mid','b.kar','c.smf','d.RMI','notes.txt','.hidden.mid'): (tmp_path/name).write_bytes(whole)
     pieces = corpus(tmp_path)
     assert pieces['file']==['a.mid','b.kar','c.smf','d.RMI'] and pieces.left==['.hidden.mid','notes.txt']
+    assert repr(pieces)=='<Corpus 4 pieces, 0.00 h; 2 beside them not read>'
+    with zipfile.ZipFile(tmp_path/'all.zip', 'w') as z:
+        for name in ('in/a.mid','in/b.kar','in/README','__MACOSX/in/._a.mid'): z.writestr(name, whole)
+    pieces = corpus(tmp_path/'all.zip')
+    assert pieces['file']==['in/a.mid','in/b.kar'] and pieces.left==['__MACOSX/in/._a.mid','in/README']
 
 head = 'canonical_composer,canonical_title,split,year,midi_filename,audio_filename,duration\n'
 row = 'Bach,Prelude,train,2004,2004/{}.midi,x.wav,2.5\n'
 
 @pytest.mark.parametrize('table, said', [(head+row.format('b'), 'none of them is there; the first is 2004/b.midi'), (head, 'lists no files'),
-    ((head+row.format('a'))[:-12], 'damaged: line 2'), (head.replace('split','part')+row.format('a'), 'damaged: line 2'), ('Bach \xe9'.encode('latin-1'), 'not UTF-8')])
+    ((head+row.format('a'))[:-12], 'line 2 has no duration'), ((head+row.format('a'))[:25], 'its first line has no midi_filename'), ('', 'its first line has no'),
+    (head+row.format('a')+'Bach,Pre', 'line 3 has no midi_filename'), (head.replace('split','part')+row.format('a'), 'its first line has no split'),
+    (head+row.format('a').replace('train','dev'), "line 2 has the split 'dev'"), (head+row.format('a').replace('2004,','MMIV,'), "the year 'MMIV'"),
+    (head+row.format('a')+'x'*200_000, 'field larger'), ('Bach \xe9'.encode('latin-1'), 'not UTF-8')])
 def test_a_maestro_table_that_is_none(tmp_path, table, said):
     (tmp_path/'2004').mkdir()
     (tmp_path/'2004/a.midi').write_bytes(whole)
     (tmp_path/'maestro-v3.0.0.csv').write_bytes(table if isinstance(table, bytes) else table.encode())
     with pytest.raises(ValueError, match="MAESTRO's table maestro-v3.0.0.csv") as e: corpus(tmp_path)
-    assert said in str(e.value)
+    assert said in str(e.value) and one_sentence(e.value)
+
+def one_sentence(e): return '\n' not in str(e) and str(e).endswith('.')
+
+def test_a_maestro_table_that_cannot_be_read(tmp_path):
+    with zipfile.ZipFile(tmp_path/'a.zip', 'w') as z:
+        z.writestr('2004/a.midi', whole)
+        z.writestr('maestro-v3.0.0.csv', head+row.format('a'))
+    raw = (tmp_path/'a.zip').read_bytes()
+    (tmp_path/'a.zip').write_bytes(raw.replace(b'Prelude', b'Preludf', 1))
+    (tmp_path/'b.midi').write_bytes(whole)
+    (tmp_path/'maestro-v3.0.0.csv').symlink_to('nowhere.csv')
+    for source,said in ((tmp_path/'a.zip','CRC'), (tmp_path,'No such file')):
+        with pytest.raises(ValueError, match="MAESTRO's table maestro-v3.0.0.csv in .* is damaged: "+f'.*{said}') as e: corpus(source)
+        assert one_sentence(e.value)
 
 def test_a_maestro_table_with_more_than_is_there(tmp_path):
     (tmp_path/'2004').mkdir()

@@ -498,6 +498,12 @@ def mixed(tmp_path):
     for i in range(6): write_midi(tune(100+i), d/f'good{i}.mid')
     return d
 
+def test_what_is_not_read_stands_in_the_store(mixed, tmp_path):
+    (mixed/'notes.txt').write_text('Bach')
+    (mixed/'good0.mid').rename(mixed/'good0.KAR')
+    s = prepare(mixed, tmp_path/'s', n_workers=1, progress=False)
+    assert len(s)==6 and s.info['left']==['notes.txt'] and s.info['missing']==[]
+
 @pytest.mark.parametrize('n_workers', [1,2])
 def test_broken_files_are_listed(mixed, tmp_path, n_workers):
     bad = broken(mixed)
