@@ -21,7 +21,7 @@ from torch import Tensor
 from .data import Performance, patch, read_midi
 from .processor import (encode, decode, Grammar, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP, MAX_SHIFT)
 from .echo import Echo, Planned, draw_plan
-from .model import MusicTransformer, Cache
+from .model import MusicTransformer, Cache, Step
 
 # %% ../nbs/04_generation.ipynb #698b2409
 def probabilities(
@@ -126,22 +126,25 @@ def compose(
     window:int,   # ids the model looks back on
 ): # yields the ids drawn, one for each take that was not over
     "Move takes on, one id at a time, until all are over."
-    device,cache,takes = next(model.parameters()).device,Cache(window),list(takes)
+    takes,cache,small = list(takes),Cache(window),model.n_params<6e6
     if model.cfg.echo: cache.echoes = [Echo(t.plan) for t in takes]
-    x = torch.tensor([t.ids for t in takes], device=device)
-    x,past = x[:,-window:],x[:,:-window]
-    while takes:
-        with _ready(model): logits = model(x, cache, past)[:,-1].float().cpu()
+    x = torch.tensor([t.ids for t in takes], device=next(model.parameters()).device)
+    with _ready(model, small): logits = model(x[:,-window:], cache, x[:,:-window])[:,-1].float().cpu()
+    step = Step(model, cache)
+    while True:
         yield [t.draw(o) for t,o in zip(takes, logits)]
         on = [(n,o) for n,t in enumerate(takes) for o in t.go_on()]
-        if [o for _,o in on]!=takes: takes = [o for _,o in on]; cache.select([n for n,_ in on])
-        x,past = torch.tensor([t.ids[-1:] for t in takes], device=device),None
+        if not on: return
+        rows,after = map(list, zip(*on))
+        if after!=takes: cache.select(rows)
+        takes = after
+        with _ready(model, small): logits = step([t.ids[-1] for t in takes])
 
 @contextmanager
-def _ready(model):
+def _ready(model, small):
     "For one step: evaluation mode; and one thread for a small model, whose steps are too small to share. (Threads that wait for each other make it slower, on a busy machine many times.)"
     n,was = torch.get_num_threads(),model.training
-    alone = n>1 and model.n_params<6e6
+    alone = n>1 and small
     if alone: torch.set_num_threads(1)
     if was: model.eval()
     try: yield
