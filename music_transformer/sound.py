@@ -10,6 +10,7 @@ __all__ = ['find_soundfont', 'get_soundfont', 'read_piano', 'resample', 'Piano',
 
 # %% ../nbs/04a_sound.ipynb #8dc05da5
 import io, os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache, partial
 from pathlib import Path
@@ -359,25 +360,28 @@ _formats = {'.wav': dict(format='WAV', subtype='PCM_16'), '.flac': dict(format='
 
 def _levelled(p, piano):
     "The sound in blocks, its peak 1 dB below full scale. Over ten minutes it is played twice, first for its peak."
-    play = lambda: _blocks(p, piano)
-    if p.seconds<600: blocks = list(play()); play = lambda: blocks
+    kept = list(_blocks(p, piano)) if p.seconds<600 else None
+    def play(): return kept or _blocks(p, piano)
     peak = max(float(np.abs(b).max()) for b in play())
-    for b in play(): yield b*np.float32(_peak/peak if peak>0 else 1)
+    level = np.float32(_peak/peak if peak>0 else 1)
+    for b in play(): yield b*level
 
 def _encode(p, soundfont, sample_rate=44100, channels=2, **kw):
     "The sound, as the bytes of a file."
     import soundfile
     buf = io.BytesIO()
-    with soundfile.SoundFile(buf, 'w', sample_rate, channels, **kw) as f:
+    with ThreadPoolExecutor(1) as apart:
+        f = apart.submit(soundfile.SoundFile, buf, 'w', sample_rate, channels, **kw).result()
         for b in _levelled(p, _the_piano(soundfont, sample_rate)):
             if channels==1: b = b.mean(1)
-            for i in range(0, len(b), 65_536): f.write(b[i:i+65_536])
+            for i in range(0, len(b), 65_536): apart.submit(f.write, b[i:i+65_536]).result()
+        apart.submit(f.close).result()
     return buf.getvalue()
 
 # %% ../nbs/04a_sound.ipynb #f06b4cc8
 def _standing(path):
-    "The nearest folder above `path` that is there already."
-    return next(o for o in path.absolute().parents if o.exists())
+    "The nearest folder above `path` that is there already. (A link that leads nowhere is there too, and in the way.)"
+    return next(o for o in path.absolute().parents if os.path.lexists(o))
 
 def _try_name(path):
     if path.is_dir(): raise IsADirectoryError(f'{path} is a folder; a file is to be written there.')

@@ -1,5 +1,5 @@
 "Sound beyond the lesson: how much memory an evening takes, and what is said where something is missing."
-import errno, io, os, struct, subprocess, sys, warnings
+import errno, io, os, signal, struct, subprocess, sys, warnings
 from pathlib import Path
 import pytest
 from music_transformer import playback
@@ -133,6 +133,26 @@ def test_a_full_disk_is_never_passed_over(tmp_path, monkeypatch, ext):
         monkeypatch.undo()
         assert (e.value.errno,e.value.filename)==(errno.ENOSPC,str(f))
         assert f.read_bytes()==old and [*tmp_path.iterdir()]==[f]
+
+@pytest.mark.skipif(os.name!='posix', reason='no alarm elsewhere')
+@pytest.mark.parametrize('ext', ['wav','flac','ogg','mp3'])
+def test_ctrl_c_is_not_lost_in_the_encoder(tmp_path, monkeypatch, ext):
+    "Nearly all the time passes in the library here, so that is where the alarm comes."
+    import numpy as np
+    from music_transformer import sound
+    noise = np.random.default_rng(0).normal(scale=.1, size=(60*44100,2)).astype('f4')
+    def alarm(*_):
+        signal.setitimer(signal.ITIMER_REAL, .02)
+        yield noise
+    monkeypatch.setattr(sound, '_levelled', alarm)
+    monkeypatch.setattr(sound, '_the_piano', lambda *_: None)
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt): write_audio(nothing, tmp_path/f'a.{ext}', _small)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert not [*tmp_path.iterdir()]
 
 def test_all_or_none(tmp_path):
     hands = [tmp_path/'new/left.txt', tmp_path/'new/right.txt']
