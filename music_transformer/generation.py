@@ -290,7 +290,7 @@ def _tell_arguments(f):
 
 @_tell_arguments
 def generate(
-    model:MusicTransformer,
+    model:MusicTransformer, # as `MusicTransformer.from_pretrained()` gives it
     seconds:float=60.,    # of new music, to within one; or less, if the piece ends by itself after nine tenths of it
     tokens:int=None,      # make exactly this many events instead
     primer=None,          # a `Performance` or a MIDI file to continue
