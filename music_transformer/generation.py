@@ -49,7 +49,7 @@ class Sampling:
     temperature:float = 1.  # 0 takes the likeliest
     top_k:int = 0           # 0 for all
     top_p:float = .99       # below 1 the least likely are left out; 06_analysis measures what that costs
-    min_p:float = 0.
+    min_p:float = 0.        # leaves out what is less than this share as likely as the likeliest
     grammar:bool = True     # offer only what may follow, and only keys that a piano has
     max_hold:float = 5.     # seconds after which a key is let go. A matter of the grammar, as is
     max_rest:float = 2.     # seconds of silence after which something is struck, until the end is near
@@ -284,7 +284,8 @@ def _plan(model, returns, take)->list:
 # %% ../nbs/04_generation.ipynb #3c87da68
 def _tell_arguments(f):
     "Let `help` say what each argument is, as the comments beside them do."
-    rows = [f'{k}: {" ".join(v.split())}' for k,v in docments(f).items() if v and k!='return']
+    told = docments(f) | docments(Sampling)
+    rows = [f'{k}: {" ".join(v.split())}' for k,v in told.items() if v and k!='return']
     f.__doc__ += '\n\n' + '\n'.join(rows)
     return f
 
