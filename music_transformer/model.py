@@ -212,6 +212,7 @@ class State:
 
     def push(self, ids:list)->dict: # one id for each stream to down, struck (B, 128), now, velocity (B,): arrays
         "Move on by one id: the plain version, and the quick one where there is but one. (A state on the CPU.)"
+        if len(ids)!=len(self.now): raise ValueError(f'the state is that of {len(self.now)} streams, not {len(ids)}')
         s = {k: o.numpy() for k,o in vars(self).items()}                    # the same memory
         down,struck,now,velocity = s.values()
         for b,i in enumerate(ids):
@@ -611,7 +612,7 @@ def _numbers(cfg, s, hints)->np.ndarray: # (B, n*128)
         keys = np.zeros((len(hints), 128), bool)
         for row,h in zip(keys, hints): row[list(h.keys)] = True
         out.append(keys)
-    return np.concatenate(out, 1, dtype=np.float32)
+    if out: return np.concatenate(out, 1, dtype=np.float32)
 
 # %% ../nbs/02_model.ipynb #a1c0e206
 def _add_wishes(logits, wish, velocity, kinds, v): # (V,), (272,), (64,), (4, 128) classes, the bin in force
@@ -664,8 +665,8 @@ class Step:
         if e := model.echo: tables,keys = tables+[e.kind, e.due, e.touch],keys+[e.keys]
         if w := model.wishes: answers = answers+[w.keys, w.velocity]
         if a := model.answer: answers = answers+[a.keys, a.shift, a.velocity]
-        self.table,*self.first = _stacked(tables)
-        self.answers,*self.begin = _stacked(answers)
+        self.table,self.first = _stacked(tables)
+        self.answers,self.begin = _stacked(answers)
         self.keys = torch.cat([o.weight for o in keys], 1) if keys else None
         self.layers,self.norm = [_Layer(b) for b in model.blocks],(model.norm.weight, model.norm.bias)
         self.paces,self.timed = _head_paces(model.cfg)
@@ -688,7 +689,7 @@ class Step:
 # %% ../nbs/02_model.ipynb #a1c0e20a
 def _stacked(parts): # their weights as one, and the row at which each begins
     weights = [o.weight for o in parts]
-    return torch.cat(weights), *np.cumsum([0]+[len(w) for w in weights[:-1]])
+    return torch.cat(weights), np.cumsum([0]+[len(w) for w in weights])
 
 def _head_paces(cfg): # radians a position (H, d/2), or `None`; which heads count time (H,)
     H,d = cfg.n_heads,cfg.d_model//cfg.n_heads
@@ -705,7 +706,7 @@ def give(self:Step, a:np.ndarray)->Tensor: # to where the weights are; floats in
 @patch
 def read(self:Step, rows:np.ndarray, numbers:np.ndarray)->Tensor: # (B, n) and (B, n*128) to (B, D)
     "What goes into the first block."
-    x = self.table[self.give(rows+self.first)].sum(1)
+    x = self.table[self.give(rows+self.first[:-1])].sum(1)
     if self.keys is not None: x = x + F.linear(self.give(numbers), self.keys)
     if self.cfg.position!='sinusoidal': return x
     return x + _sinusoids(torch.tensor([self.cache.seen]), x.shape[1]).to(x)
@@ -722,7 +723,7 @@ def turn(self:Step, now:np.ndarray)->tuple: # steps (B,) to cosines and sines (B
 def say(self:Step, y:Tensor, s:dict, age:np.ndarray, hints:list)->Tensor: # (B, n) to (B, V)
     "The logits, and on them what is wished for and echoed."
     y = y.float().cpu().numpy()
-    logits,*more = np.split(y, self.begin[1:], 1)
+    logits,*more = (y[:,a:b] for a,b in zip(self.begin, self.begin[1:]))
     if self.cfg.wishes:
         kinds = key_classes(s['down'], age)
         for b,v in enumerate(s['velocity']): _add_wishes(logits[b], more[0][b], more[1][b], kinds[b], v)

@@ -1,6 +1,6 @@
 "Attention, cache and generation: what is too long or too odd for the lessons."
 import numpy as np, pytest, torch
-from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, rel_attention
+from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, Step, rel_attention
 from music_transformer.generation import generate, stream, Take, Ending, Sampling, compose
 from music_transformer.processor import Grammar
 from music_transformer.processor import SOS, EOS, PAD, NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode, decode
@@ -65,6 +65,52 @@ def test_the_cache_rolls_for_ever_in_the_same_room(kw):
             for i in (120, 350, 699):
                 want = m(x[:,i-49:i+1], past=x[:,:i-49])[:,-1]
                 assert (out[:,i]-want).abs().max()<2e-5, i
+
+extras = kinds + [dict(position=p, state=s, echo=True, conv=4) for p,s in (('relative',True), ('rotary',False))]
+
+@pytest.mark.parametrize('kw', extras, ids=name)
+def test_a_step_is_the_full_pass(kw):
+    m,x = make(**kw),ids(3)
+    for k,p in m.named_parameters():
+        if 'conv' in k: torch.nn.init.normal_(p, std=.3)
+    with torch.no_grad():
+        full,c = m(x),Cache(200)
+        m(x[:,:5], c)
+        step = Step(m, c)
+        for i in range(5, 150): assert (step(x[:,i].tolist())-full[:,i]).abs().max()<1e-5, i
+
+def test_a_step_and_the_full_pass_may_take_turns_while_the_window_rolls():
+    m,x = make(echo=True, conv=4),ids(2, 300)
+    with torch.no_grad():
+        a,b = Cache(50),Cache(50)
+        m(x[:,:9], a), m(x[:,:9], b)
+        step = Step(m, b)
+        for i in range(9, 300):
+            want = m(x[:,i:i+1], a)[:,0]
+            got = m(x[:,i:i+1], b)[:,0] if i%7==0 else step(x[:,i].tolist())
+            assert (got-want).abs().max()<1e-5, i
+
+@pytest.mark.parametrize('given', [[SOS], encode(Performance([(0,1,60,64), (.5,2,64,64), (1,3,67,90)]))[:-1].tolist()], ids=['new','primer'])
+def test_by_steps_the_same_ids_are_composed(given):
+    m,seeds = MusicTransformer.from_pretrained(),(1,2,3)
+    def takes(): return [Take(given, s, Ending(tokens=120), Sampling()) for s in seeds]
+    one,all = takes(),takes()
+    for t in one:
+        c,x = Cache(64),torch.tensor([given])
+        while not t.over:
+            with torch.inference_mode(): t.draw(m(x, c)[0,-1])
+            x = torch.tensor([t.ids[-1:]])
+    for _ in compose(m, all, 64): pass
+    assert [t.ids for t in all]==[t.ids for t in one] and len(all[0].ids)==len(given)+120
+
+def test_what_a_step_refuses():
+    m,c = make(),Cache(9)
+    with pytest.raises(ValueError, match='the cache is empty'): Step(m, c)
+    with torch.no_grad(): m(ids(2, 3), c)
+    step = Step(m, c)
+    for bad,why in (([1,391], '0-390'), ([-1,1], '0-390'), ([1], '2 streams'), ([1,2,3], '2 streams')):
+        with pytest.raises(ValueError, match=why): step(bad)
+    assert c.seen==3
 
 def test_rows_of_a_batch_can_leave():
     m,x = make(),ids(4, 60)
