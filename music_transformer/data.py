@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
+from struct import unpack
 from tempfile import TemporaryFile
 from filelock import FileLock
 import numpy as np
@@ -91,7 +92,8 @@ class Performance:
         return f'<Performance {name}{len(self)} notes, {self.seconds:.1f} s>'
 
 # %% ../nbs/00_data.ipynb #81a0089b
-COMPOSED = ['#1e59cd','#6b52d4','#9d4ec8','#c64cac','#e65086','#f96056','#fb7e11','#e8a106'] # soft to loud, each lighter than the last
+# soft to loud, each lighter than the last
+COMPOSED = ['#1e59cd','#6b52d4','#9d4ec8','#c64cac','#e65086','#f96056','#fb7e11','#e8a106']
 PRIMER = ['#0c7554','#0c815e','#228d68','#329873','#3fa47e','#4daf89','#59bb94','#66c7a0']
 
 def shade(
@@ -119,9 +121,12 @@ def plot(
     n,wide = self.notes,wide or max(self.seconds, 1)
     for part,colours in given_and_new(self):
         if not len(o := part.notes): continue
-        ax.barh(o['pitch'], np.maximum(o['end']-o['start']-wide/400, wide/800), left=o['start'], height=.8, linewidth=0, color=np.array(colours)[shade(o['velocity'])])
+        length = np.maximum(o['end']-o['start']-wide/400, wide/800)
+        colour = np.array(colours)[shade(o['velocity'])]
+        ax.barh(o['pitch'], length, left=o['start'], height=.8, linewidth=0, color=colour)
     lo,hi = (int(n['pitch'].min()),int(n['pitch'].max())) if len(n) else (60,72)
-    ax.set(xlabel='seconds', ylabel='pitch', ylim=(lo-2.,hi+2.), xlim=(0,wide)); ax.set_title(self.title, parse_math=False) # a $ is a $
+    ax.set(xlabel='seconds', ylabel='pitch', ylim=(lo-2.,hi+2.), xlim=(0,wide))
+    ax.set_title(self.title, parse_math=False)           # a $ is a $
     ticks = [p for p in range(0,128,12) if lo-2<=p<=hi+2]
     ax.set_yticks(ticks, [f'C{p//12-1}' for p in ticks])
     return ax
@@ -141,10 +146,13 @@ def transpose(self:Performance,
     semitones:int, # up if positive
 )->Performance:
     "The same music higher or lower. `ValueError` if a note would leave MIDI's 0-127."
-    if semitones!=int(semitones) or abs(semitones)>127: raise ValueError(f'semitones must be a whole number of -127 to 127, not {semitones}')
+    if semitones!=int(semitones) or abs(semitones)>127:
+        raise ValueError(f'semitones must be a whole number of -127 to 127, not {semitones}')
     pitch = self.notes['pitch'].astype(int) + int(semitones)
-    if len(pitch) and not 0<=pitch.min()<=pitch.max()<=127: raise ValueError(f'semitones: {int(semitones):+} moves a note outside pitch 0-127')
-    notes = self.notes.copy(); notes['pitch'] = pitch
+    if len(pitch) and not 0<=pitch.min()<=pitch.max()<=127:
+        raise ValueError(f'semitones: {int(semitones):+} moves a note outside pitch 0-127')
+    notes = self.notes.copy()
+    notes['pitch'] = pitch
     return replace(self, notes=notes)
 
 @patch
@@ -153,7 +161,8 @@ def stretch(self:Performance,
 )->Performance:
     "The same music slower or faster."
     if not 0<factor<np.inf: raise ValueError(f'factor must be finite and above 0, not {factor}')
-    notes = self.notes.copy(); notes['start'] *= factor; notes['end'] *= factor
+    notes = self.notes.copy()
+    for k in ('start','end'): notes[k] *= factor
     return replace(self, notes=notes, info={})
 
 # %% ../nbs/00_data.ipynb #f3964a08
@@ -164,16 +173,20 @@ def __getitem__(self:Performance,
     "The notes that start inside, counted from the slice's own beginning and silent at its end."
     if not isinstance(s, slice) or s.step is not None: raise TypeError('slice a Performance by seconds: p[10:20]')
     t = self.seconds
-    a,b = (max(o+t if o<0 else o, 0) for o in (0. if s.start is None else s.start, np.inf if s.stop is None else s.stop))
+    begin = 0. if s.start is None else s.start
+    end = np.inf if s.stop is None else s.stop
+    a,b = (max(o+t if o<0 else o, 0) for o in (begin, end))
     n = self.notes
     n = n[(n['start']>=a) & (n['start']<b)].copy()
-    n['start'] -= a; n['end'] = np.minimum(n['end'], b) - a
+    n['end'] = np.minimum(n['end'], b)
+    for k in ('start','end'): n[k] -= a
     return replace(self, notes=n, info={})
 
 @patch
 def __add__(self:Performance, other:Performance)->Performance:
     "`other` begins when `self` has fallen silent."
-    n = other.notes.copy(); n['start'] += self.seconds; n['end'] += self.seconds
+    n = other.notes.copy()
+    for k in ('start','end'): n[k] += self.seconds
     return replace(self, notes=np.concatenate([self.notes, n]), info={})
 
 # %% ../nbs/00_data.ipynb #46197b29
@@ -191,10 +204,11 @@ def write_midi(
     p:Performance,
     path, # where; an existing file is replaced whole
 )->Path:
-    "Write `p` as a standard MIDI file: one note at a time on a pitch, each a millisecond at least; strikes of one pitch in one millisecond are one note."
+    "Write `p` as a standard MIDI file: a note at a time on each pitch, each of them a millisecond at least."
     n = _one_a_millisecond(p.notes)
     n['end'] = np.maximum(np.minimum(n['end'], next_strike(n['start'], n['pitch'], np.inf)), n['start']+.001)
-    buf = io.BytesIO(); replace(p, notes=n).to_pretty_midi().write(buf)
+    buf = io.BytesIO()
+    replace(p, notes=n).to_pretty_midi().write(buf)
     return write_file(path, buf.getvalue())
 
 def _one_a_millisecond(n):
@@ -204,17 +218,21 @@ def _one_a_millisecond(n):
     first = np.flatnonzero(_changes(n['pitch'], np.rint(n['start']*1000)))
     out = n[first]
     for k in ('end','velocity'): out[k] = np.maximum.reduceat(n[k], first)
-    for k in ('start','end'): out[k] = np.rint(out[k]*1000)/1000                 # whole ones, so that what lasts one keeps it
+    for k in ('start','end'): out[k] = np.rint(out[k]*1000)/1000        # whole ones, so that what lasts one keeps it
     return out
 
 # %% ../nbs/00_data.ipynb #038bd623
 def write_file(path, data:bytes)->Path:
     "Write `data` to `path` whole or not at all."
-    path = Path(path); path.parent.mkdir(parents=True, exist_ok=True)
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     _no_folder(path)
     tmp = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
-        with open(tmp, 'wb') as f: f.write(data); f.flush(); os.fsync(f.fileno())
+        with open(tmp, 'wb') as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
         os.replace(tmp, path)
     finally: tmp.unlink(missing_ok=True)
     return path
@@ -252,7 +270,8 @@ def _hold(lock, path):
 @contextmanager
 def new_folder(path):
     "A fresh folder to fill; it takes the place of `path` only if the block ends without an error."
-    path = Path(os.path.realpath(path)); path.parent.mkdir(parents=True, exist_ok=True) # behind a link, the folder itself
+    path = Path(os.path.realpath(path))                  # behind a link, the folder itself
+    path.parent.mkdir(parents=True, exist_ok=True)
     new,old,lock = (path.with_name(f'.{path.name}.{o}') for o in ('new','old','lock'))
     held = _hold(lock, path)
     try:
@@ -275,7 +294,8 @@ def _clear(path, new, old):
 
 def restore_folder(path)->Path:
     "Undo a replacement of folder `path` that was killed between its two renames."
-    path = Path(path); old = path.with_name(f'.{path.name}.old')
+    path = Path(path)
+    old = path.with_name(f'.{path.name}.old')
     if not path.exists() and old.exists():
         with suppress(OSError): old.rename(path)         # if it fails, whoever was replacing it has done so
     return path
@@ -287,7 +307,8 @@ def next_strike(
     last,             # what to say where there is none
 )->np.ndarray:        # (N,)
     "When each note's pitch is next struck, later than itself."
-    order = np.lexsort((start, pitch)); s,p = start[order],pitch[order]
+    order = np.lexsort((start, pitch))
+    s,p = start[order],pitch[order]
     new = _changes(s, p)
     i = np.append(np.flatnonzero(new), 0)[np.cumsum(new)]
     out = np.empty_like(s)
@@ -350,7 +371,8 @@ def _is_down(start, end, pitch, moment):
     return out
 
 # %% ../nbs/00_data.ipynb #9e6ab4dd
-_size = np.array([2]*128 + [3]*64 + [0]*32 + [3]*16 + [0]*16, np.uint8) # bytes of an event from the status on; 2 if that is left out; 0 asks for a closer look
+# bytes of an event from its status on; 2 if that is left out; 0 asks for a closer look
+_size = np.array([2]*128 + [3]*64 + [0]*32 + [3]*16 + [0]*16, np.uint8)
 
 def hops(
     b:np.ndarray, # (n+8,) uint8: a track and 8 zeros
@@ -464,11 +486,14 @@ def pair(
     "The end of every strike."
     order = np.argsort(key, kind='stable')
     t,k,down = tick[order],key[order],strike[order]
-    new = _changes(t, k); first,at = np.flatnonzero(new),np.cumsum(new)-1                   # each key's ticks; the number of its tick
+    new = _changes(t, k)
+    first,at = np.flatnonzero(new),np.cumsum(new)-1          # where each tick of a key begins; the number of its tick
     up = np.flatnonzero(~down & down[first[at]])
     for j in up[np.unique(at[up], return_index=True)[1]]:
         i = first[at[j]]
-        if i and k[i-1]==k[i] and down[i-1]: order[i:j+1] = np.roll(order[i:j+1], 1); down[i],down[i+1:j+1] = False,True
+        if i and k[i-1]==k[i] and down[i-1]:
+            order[i:j+1] = np.roll(order[i:j+1], 1)
+            down[i],down[i+1:j+1] = False,True
     downs = np.flatnonzero(down)
     i = np.append(np.flatnonzero(~down), 0)[np.cumsum(~down)[downs]]
     end = np.full(len(t), -1)
@@ -504,8 +529,9 @@ def _clock(division):
 
 def _tracks(raw):
     "What `_clock` says, and what `read_track` says of each track."
-    size,kind,n,division = (int.from_bytes(raw[a:b], 'big') for a,b in ((4,8),(8,10),(10,12),(12,14)))
-    if len(raw)<14 or size<6: raise MidiError('it ends in its header')
+    if len(raw)<14: raise MidiError('it ends in its header')
+    _,size,kind,n,division = unpack('>4sIHHH', raw[:14])
+    if size<6: raise MidiError('it ends in its header')
     if kind>1: raise MidiError(f'it is of format {kind}, not 0 or 1')
     clock = _clock(division)
     out = [read_track(o) for o in _track_bodies(raw, 8+size)]
@@ -590,28 +616,36 @@ def _silent(start, end, pitch, time, control, value, last):
     return np.minimum(end, _later(time[control==_all_sound_off], start, last))
 
 # %% ../nbs/00_data.ipynb #26fb595a
+def _bytes_of(src):
+    "All bytes of a file; of a larger one than any performance, enough to see that."
+    if isinstance(src, (str,Path)):
+        with open(src, 'rb') as f: return f.read(_max_bytes+1)
+    if isinstance(src, (bytes,bytearray,memoryview)): return bytes(src)
+    if not hasattr(src, 'read'):
+        raise TypeError(f'src must be a path, bytes or an open binary file, not a {type(src).__name__}')
+    raw = src.read(_max_bytes+1)
+    if not isinstance(raw, bytes): raise TypeError('src must be opened as a binary file')
+    return raw
+
 def read_midi(
     src, # path, bytes, or an open binary file
     title:str='', # the file's name when left out
-)->Performance:
-    "Read a MIDI file as one piano: pedal applied, instruments merged, drums left out. `MidiError` if it holds no performance."
+)->Performance: # pedals applied, instruments merged, drums left out; `info` counts these
+    "Read a MIDI file as one piano. `MidiError` if it holds no performance."
     is_path = isinstance(src, (str,Path))
     name = title or (Path(src).stem if is_path else '')
     what = src if is_path else title or 'this'
-    if is_path:
-        with open(src, 'rb') as f: raw = f.read(_max_bytes+1)
-    elif isinstance(src, (bytes,bytearray,memoryview)): raw = bytes(src)
-    else:
-        if not hasattr(src, 'read'): raise TypeError(f'src must be a path, bytes or an open binary file, not a {type(src).__name__}')
-        raw = src.read(_max_bytes+1)
-        if not isinstance(raw, bytes): raise TypeError('src must be opened as a binary file')
+    raw = _bytes_of(src)
     if raw[:4]==b'RIFF' and raw[8:12]==b'RMID': raw = _unwrapped(raw, what)
     if raw[:4]!=b'MThd': raise MidiError(f'{what} is not a MIDI file: it does not begin with "MThd".')
     if len(raw)>_max_bytes: raise MidiError(f'{what} is larger than {_max_bytes>>20} MB, which no performance is.')
-    if raw[8:10]==b'\0\2': raise MidiError(f'{what} is a MIDI file of format 2, patterns without an order and no piece; save it in format 0 or 1.')
+    if raw[8:10]==b'\0\2':
+        why = 'patterns without an order and no piece'
+        raise MidiError(f'{what} is a MIDI file of format 2, {why}; save it in format 0 or 1.')
     try: notes,info = _notes(*_tracks(raw))
     except MidiError as e: raise MidiError(f'{what} is a damaged MIDI file: {e}.') from None
-    if not len(notes): raise MidiError(f'{what} has no notes' + (f", only {info['drum_notes']} of drums." if info['drum_notes'] else '.'))
+    drums = f", only {info['drum_notes']} of drums" if info['drum_notes'] else ''
+    if not len(notes): raise MidiError(f'{what} has no notes{drums}.')
     if not (notes['end']<_max_seconds).all(): raise MidiError(f'{what} claims to last longer than a day.')
     return Performance(notes, title=name, info=info)
 
@@ -625,7 +659,8 @@ def from_pretty_midi(
 )->Performance:
     "All instruments but drums, as one piano, with the pedal applied."
     piano = [o for o in pm.instruments if not o.is_drum and o.notes]
-    told = [sorted(((c.time, c.number, c.value) for c in o.control_changes if _tells(c.number)), key=lambda c: c[0]) for o in piano]
+    told = [[(c.time, c.number, c.value) for c in o.control_changes if _tells(c.number)] for o in piano]
+    told = [sorted(o, key=lambda c: c[0]) for o in told]
     last = max([n.end for o in piano for n in o.notes] + [c[0] for o in told for c in o], default=0)
     parts = [np.empty(0, note_dtype)]
     for ins,o in zip(piano, told):
@@ -651,17 +686,22 @@ class Piece:
         except _unreadable as e: raise MidiError(f'{self.file} is damaged inside its zip: {e}') from None
         except OSError as e:
             lost = (Path(self.source)/self.file).is_symlink() and isinstance(e, FileNotFoundError)
-            raise type(e)(f'{self.file} is a link to a file that is not there.' if lost else f'{self.file} cannot be opened: {e.strerror or e}.') from None
+            why = 'is a link to a file that is not there' if lost else f'cannot be opened: {e.strerror or e}'
+            raise type(e)(f'{self.file} {why}.') from None
     def read(self)->Performance: return read_midi(self.read_bytes(), title=self.title or Path(self.file).stem)
 
 _unreadable = zipfile.BadZipFile,zlib.error,RuntimeError,NotImplementedError,EOFError
 
 def _read(source, file):
     "The bytes of a file in a folder or zip; of a larger one than any performance, enough to see that."
-    with open(Path(source)/file, 'rb') if os.path.isdir(source) else _zip(source, os.getpid(), os.stat(source).st_mtime_ns).open(file) as f: return f.read(_max_bytes+1)
+    if os.path.isdir(source): f = open(Path(source)/file, 'rb')
+    else: f = _zip(source, os.getpid(), os.stat(source).st_mtime_ns).open(file)
+    with f: return f.read(_max_bytes+1)
 
 @lru_cache(4)
-def _zip(path, pid, changed): return zipfile.ZipFile(path) # a forked worker must not share its parent's place in the file; a new zip is not the old one
+def _zip(path, pid, changed):
+    "An open zip. A forked worker must not share its parent's place in the file; a new zip is not the old one."
+    return zipfile.ZipFile(path)
 
 # %% ../nbs/00_data.ipynb #8ab0ed7e
 class Corpus(list):
@@ -714,8 +754,10 @@ _maestro = dict(url='https://storage.googleapis.com/magentadata/datasets/maestro
 def download_maestro()->Path:
     "The official MAESTRO v3.0.0 MIDI archive (56 MB, CC BY-NC-SA 4.0), fetched once and checked."
     import pooch
-    try: return Path(pooch.retrieve(**_maestro, fname='maestro-v3.0.0-midi.zip', path=pooch.os_cache('music_transformer'), progressbar=True))
-    except Exception as e: raise OSError(f'MAESTRO could not be downloaded ({e}); with a copy at hand, give its path instead.') from None
+    where = dict(fname='maestro-v3.0.0-midi.zip', path=pooch.os_cache('music_transformer'))
+    try: return Path(pooch.retrieve(**_maestro, **where, progressbar=True))
+    except Exception as e:
+        raise OSError(f'MAESTRO could not be downloaded ({e}); with a copy at hand, give its path instead.') from None
 
 # %% ../nbs/00_data.ipynb #79e49e41
 MIDI_NAMES = '.mid','.midi','.kar','.smf','.rmi' # how the names of MIDI files end

@@ -20,7 +20,8 @@ from threading import Thread
 from zipfile import is_zipfile
 import hashlib, numpy as np
 from tqdm.auto import tqdm
-from .data import Performance, MidiError, note_dtype, patch, Corpus, check_writable, corpus, new_folder, restore_folder, write_file
+from .data import Corpus, MidiError, Performance, check_writable, corpus, new_folder, note_dtype, patch
+from .data import restore_folder, write_file
 
 # %% ../nbs/01_processor.ipynb #ad26d8c8
 NOTE_ON,NOTE_OFF,TIME_SHIFT,VELOCITY = 0,128,256,356   # the first id of each kind
@@ -70,7 +71,8 @@ def encode(
     steps = lambda t: np.rint(t/STEP).astype(np.int64)
     on,off,pitch,velocity = on_grid(steps(n['start']), steps(n['end']), n['pitch'], n['velocity'])
     events = np.array([np.r_[off,on], np.repeat([0,1], len(on)), np.r_[pitch,pitch], np.r_[velocity,velocity]//4])
-    time,strike,pitch,touch = events[:,np.lexsort(events[2::-1])]       # at one time ends come before strikes, low before high
+    order = np.lexsort(events[2::-1])                      # at one time ends before strikes, low before high
+    time,strike,pitch,touch = events[:,order]
     strike = strike==1
     changed = np.zeros(len(time), bool)                                 # a strike whose bin is new
     changed[strike] = np.diff(touch[strike], prepend=-1)!=0
@@ -89,11 +91,13 @@ def decode(
     ids, # any ids: array, list or tensor
 )->Performance:
     "Turn ids into a performance. Never fails on ids of the vocabulary: what makes no sense is passed over."
-    given = np.asarray(ids).reshape(-1); ids = given.astype(np.int64)
+    given = np.asarray(ids).reshape(-1)
+    ids = given.astype(np.int64)
     if not (ids==given).all(): raise ValueError('ids must be whole numbers')
-    if len(ids) and not (0<=ids.min() and ids.max()<VOCAB_SIZE): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
+    if not ((ids>=0) & (ids<VOCAB_SIZE)).all(): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
     now = np.cumsum(np.where((ids>=TIME_SHIFT) & (ids<VELOCITY), ids-TIME_SHIFT+1, 0))
-    key,vel = np.flatnonzero(ids<TIME_SHIFT),np.flatnonzero((ids>=VELOCITY) & (ids<PAD)) # the note_ons and note_offs; the velocities
+    key = np.flatnonzero(ids<TIME_SHIFT)                                # the note_ons and note_offs
+    vel = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
     key = key[np.argsort(ids[key]%128, kind='stable')]                  # each key's own story, in order
     time,pitch,strike = now[key],ids[key]%128,ids[key]<NOTE_OFF
     touch = np.append(16, ids[vel]-VELOCITY)[np.searchsorted(vel, key)] # the last so far
@@ -111,7 +115,7 @@ class Grammar:
         keys:tuple=(0,127), # the lowest and the highest that may be struck; a piano has 21 to 108
     ):
         self.down = np.zeros(128, bool)  # keys that sound
-        self.there = np.arange(128)>=keys[0]; self.there[keys[1]+1:] = False
+        self.there = np.isin(np.arange(128), np.arange(keys[0], keys[1]+1))
         self.velocity = None             # the bin in force
         self.steps = 0                   # time since the beginning
         self.last = SOS
@@ -119,8 +123,11 @@ class Grammar:
 
     def push(self, i:int):
         "Move on by one id."
-        if i<NOTE_OFF: self.down[i],self.low_on,self.low_off = True,i+1,128   # after a strike nothing is released: no key is so high
-        elif i<TIME_SHIFT: self.down[i-NOTE_OFF],self.low_off = False,i-NOTE_OFF+1
+        if i<NOTE_OFF:
+            self.down[i],self.low_on = True,i+1
+            self.low_off = 128                                                # after a strike nothing is released
+        elif i<TIME_SHIFT:
+            self.down[i-NOTE_OFF],self.low_off = False,i-NOTE_OFF+1
         elif i<VELOCITY:
             self.steps += i-TIME_SHIFT+1
             self.low_on = self.low_off = 0
@@ -135,7 +142,7 @@ class Grammar:
         if self.velocity is not None: ok[NOTE_ON+self.low_on:NOTE_OFF] = free
         if touched: return ok                                                 # a new velocity is for a strike
         ok[NOTE_OFF+self.low_off:TIME_SHIFT] = self.down[self.low_off:]
-        if not waited or self.last==VELOCITY-1: ok[TIME_SHIFT:VELOCITY] = True # only a full second may be followed by more
+        if not waited or self.last==VELOCITY-1: ok[TIME_SHIFT:VELOCITY] = True # a full second may be followed by more
         if free.any():
             ok[VELOCITY:PAD] = True
             if self.velocity is not None: ok[VELOCITY+self.velocity] = False
@@ -174,8 +181,10 @@ _files = ('tokens.npy','pieces.csv','store.json')
 
 def _table(rows):
     "Rows as CSV, in bytes."
-    f = io.StringIO(newline=''); w = csv.DictWriter(f, Row.__dataclass_fields__)
-    w.writeheader(); w.writerows(map(asdict, rows))
+    f = io.StringIO(newline='')
+    w = csv.DictWriter(f, Row.__dataclass_fields__)
+    w.writeheader()
+    w.writerows(map(asdict, rows))
     return f.getvalue().encode('utf-8', 'backslashreplace')   # a file's name may be any bytes
 
 def _rows(text):
@@ -200,9 +209,12 @@ def _alone(piece):
 
 def _leave_with_parent():
     "In a worker: end as soon as the process that started it has ended, however it did."
-    def wait(): parent_process().join(); os._exit(1)
+    def wait():
+        parent_process().join()
+        os._exit(1)
     Thread(target=wait, daemon=True).start()
 
+# %% ../nbs/01_processor.ipynb #d81f3c57
 def _encode_all(pieces, n_workers):
     "What `_encode_piece` says of each piece, in order."
     if n_workers==1 or not _can_start():
@@ -226,7 +238,8 @@ def _can_start():
     try:
         with ProcessPoolExecutor(1) as ex: return ex.submit(int).result()==0
     except BrokenProcessPool:
-        warnings.warn('no other processes could be started, so the files are read in this one; to use all cores, put the call under "if __name__ == \'__main__\':".')
+        guard = "if __name__ == '__main__':"
+        warnings.warn(f'the files are read in this process alone; to use all cores, put the call under "{guard}".')
         return False
 
 # %% ../nbs/01_processor.ipynb #07198bca
@@ -237,14 +250,16 @@ def is_store(path)->bool:
 def _check_free(out):
     "`ValueError` where a new store would take the place of anything but a store."
     other = 'choose another place for the store.'
-    if out.suffix=='.npz':
-        if out.exists() and not (out.is_file() and _is_pack(out)): raise ValueError(f'{out} exists and is not a token store; {other}')
-    elif out.exists():
-        if not out.is_dir(): raise ValueError(f'{out} exists and is not a token store; {other}')
+    if not out.exists(): return
+    packed = out.suffix=='.npz'
+    a_store = _is_pack(out) if packed else out.is_dir()
+    if not a_store: raise ValueError(f'{out} exists and is not a token store; {other}')
+    if not packed:
         mine = sorted({o.name for o in out.iterdir()} - set(_files))
         if mine: raise ValueError(f'{out} holds {mine[0]}, which is no part of a token store; {other}')
 
 def _is_pack(path):
+    if not path.is_file(): return False
     try:
         with np.load(path) as z: return set(z.files)=={o.partition('.')[0] for o in _files}
     except Exception: return False                                   # whatever its bytes provoke
@@ -259,27 +274,38 @@ def prepare(
     "Encode a whole corpus into a token store. Files that cannot be read are listed in it, each with its reason."
     if _starting(): sys.exit()                   # it has come here by the script alone
     out = Path(out)
-    _check_free(out); check_writable(Path(os.path.realpath(out)).parent)
-    if is_store(source): s = TokenStore(source); make = lambda: (s.tokens, s.pieces, s.info)
+    _check_free(out)
+    check_writable(Path(os.path.realpath(out)).parent)
+    if is_store(source):
+        s = TokenStore(source)
+        make = lambda: (s.tokens, s.pieces, s.info)
     else:
         pieces = corpus(source)
         pieces.sort(key=lambda o: (_splits.index(o.split), o.file))
         make = lambda: _encode_corpus(pieces, source, n_workers, progress)
     if out.suffix=='.npz': write_file(out, _packed(*make()))
     else:
-        with new_folder(out) as new: _write_store(new, *make()); _check_free(out) # nobody else writes there meanwhile, or is noticed
+        with new_folder(out) as new:
+            _write_store(new, *make())
+            _check_free(out)                     # nobody else writes there meanwhile, or is noticed
     return TokenStore(out)
 
+# %% ../nbs/01_processor.ipynb #e60b9a24
 def _encode_corpus(pieces, source, n_workers, progress):
     "All ids, the rows and the facts of a store."
     bar = tqdm(pieces, unit='file', disable=not progress or 'IN_TEST' in os.environ)
     rows,ids,skipped,offset = [],[],[],0
     for piece,r in zip(bar, _encode_all(pieces, n_workers)):
-        if isinstance(r, str): skipped.append(dict(file=piece.file, reason=r)); continue
+        if isinstance(r, str):
+            skipped.append(dict(file=piece.file, reason=r))
+            continue
         x,facts = r
         rows.append(Row(offset, len(x), piece.split, piece.composer, piece.title, piece.file, **facts))
-        ids.append(x); offset += len(x)
-    if not rows: raise MidiError(f'none of the {len(pieces)} MIDI files in {source} could be read; the first: {skipped[0]["reason"]}')
+        ids.append(x)
+        offset += len(x)
+    if not rows:
+        why = skipped[0]['reason']
+        raise MidiError(f'none of the {len(pieces)} MIDI files in {source} could be read; the first: {why}')
     tokens = np.concatenate(ids)
     beside = {k: list(getattr(pieces, k, ())) for k in ('left','missing')}
     return tokens,rows,dict(vocabulary=VOCAB_VERSION, n_tokens=len(tokens), source=Path(source).name,
@@ -289,12 +315,15 @@ def _encode_corpus(pieces, source, n_workers, progress):
 def _json(info): return json.dumps(info, indent=1).encode()
 
 def _write_store(folder, tokens, rows, info):
-    buf = io.BytesIO(); np.save(buf, tokens)                         # straight to a full disk it would not say why
+    buf = io.BytesIO()
+    np.save(buf, tokens)                                             # straight to a full disk it would not say why
     for name,data in zip(_files, (buf.getbuffer(), _table(rows), _json(info))): (folder/name).write_bytes(data)
 
 def _packed(tokens, rows, info):
     "The three files as the bytes of one."
-    buf = io.BytesIO(); np.savez_compressed(buf, tokens=tokens, **{k: np.frombuffer(o, np.uint8) for k,o in dict(pieces=_table(rows), store=_json(info)).items()})
+    buf = io.BytesIO()
+    table,facts = (np.frombuffer(o, np.uint8) for o in (_table(rows), _json(info)))
+    np.savez_compressed(buf, tokens=tokens, pieces=table, store=facts)
     return buf.getvalue()
 
 def _open_store(path):
@@ -307,8 +336,17 @@ def _open_store(path):
     with np.load(path) as z:
         info = json.loads(z['store'].tobytes())
         if info.get('vocabulary')!=VOCAB_VERSION: return None,None,info
-        tokens = z['tokens']; tokens.flags.writeable = False
+        tokens = z['tokens']
+        tokens.flags.writeable = False
         return tokens,_rows(z['pieces'].tobytes().decode()),info
+
+def _is_whole(tokens, pieces, n_tokens):
+    "Whether the table says of the tokens what they are, piece by piece."
+    ends = np.cumsum([0,*pieces['length']])
+    if tokens.dtype!=np.uint16 or tokens.max()>=VOCAB_SIZE: return False
+    if tokens.shape!=(n_tokens,) or n_tokens!=ends[-1]: return False
+    if not set(pieces['split'])<=set(_splits) or list(ends[:-1])!=pieces['offset']: return False
+    return all(tokens[a]==SOS and tokens[b-1]==EOS for a,b in zip(ends, ends[1:]))
 
 # %% ../nbs/01_processor.ipynb #35e3a849
 class TokenStore:
@@ -318,17 +356,18 @@ class TokenStore:
     ):
         self.path = path = Path(path) if str(path).endswith('.npz') else restore_folder(path)
         again = 'make it again with mt-prepare.'
-        if not path.exists() or not is_store(path): raise ValueError(f'{path} is not a token store; make one with mt-prepare.')
+        if not path.exists() or not is_store(path):
+            raise ValueError(f'{path} is not a token store; make one with mt-prepare.')
         try:
             self.tokens,self.pieces,self.info = _open_store(path)
             version = self.info.get('vocabulary')
-            if version==VOCAB_VERSION:
-                t,p = self.tokens,self.pieces
-                ends = np.cumsum([0,*p['length']])
-                whole = (set(p['split'])<=set(_splits) and t.max()<VOCAB_SIZE and t.dtype==np.uint16 and t.shape==(self.info['n_tokens'],)==(ends[-1],)
-                         and list(ends[:-1])==p['offset'] and all(t[a]==SOS and t[b-1]==EOS for a,b in zip(ends, ends[1:])))
-        except Exception as e: raise ValueError(f'the token store {path} is damaged ({" ".join(str(e).split())[:200] or type(e).__name__}); {again}') from None # whatever its bytes provoke
-        if version!=VOCAB_VERSION: raise ValueError(f'the token store {path} has vocabulary {version!r}, not {VOCAB_VERSION!r}; {again}')
+            whole = version!=VOCAB_VERSION or _is_whole(self.tokens, self.pieces, self.info['n_tokens'])
+        except Exception as e:                               # whatever its bytes provoke
+            why = ' '.join(str(e).split())[:200] or type(e).__name__
+            raise ValueError(f'the token store {path} is damaged ({why}); {again}') from None
+        if version!=VOCAB_VERSION:
+            other = f'vocabulary {version!r}, not {VOCAB_VERSION!r}'
+            raise ValueError(f'the token store {path} has {other}; {again}')
         if not whole: raise ValueError(f'the token store {path} is incomplete; {again}')
 
     def split(self, name:str)->np.ndarray:
@@ -364,15 +403,19 @@ class Augment:
 
     def __post_init__(self):
         for k in ('semitones','velocity'):
-            if not (isinstance(getattr(self, k), (int,np.integer)) and 0<=getattr(self, k)<=127): raise ValueError(f'{k} must be a whole number of 0-127, not {getattr(self, k)}')
+            n = getattr(self, k)
+            if not isinstance(n, (int,np.integer)) or not 0<=n<=127:
+                raise ValueError(f'{k} must be a whole number of 0-127, not {n}')
         if not 0<=self.stretch<1: raise ValueError(f'stretch must be at least 0 and below 1, not {self.stretch}')
 
     def __call__(self, ids:np.ndarray, rng:np.random.Generator)->np.ndarray:
         "The ids of a variation of one whole piece."
         notes = decode(ids).notes.copy()
         if not len(notes): return ids
-        lo,hi = min(0, max(-self.semitones, 21-int(notes['pitch'].min()))),max(0, min(self.semitones, 108-int(notes['pitch'].max())))
-        notes['pitch'] = notes['pitch'].astype(int) + rng.integers(lo, hi, endpoint=True)
+        pitch = notes['pitch'].astype(int)
+        lo = min(0, max(-self.semitones, 21-pitch.min()))
+        hi = max(0, min(self.semitones, 108-pitch.max()))
+        notes['pitch'] = pitch + rng.integers(lo, hi, endpoint=True)
         factor = rng.uniform(1-self.stretch, 1+self.stretch)
         for k in ('start','end'): notes[k] *= factor
         louder = rng.integers(-self.velocity, self.velocity, endpoint=True)
@@ -436,7 +479,9 @@ def epoch_pieces(
     store:TokenStore, split:str, augment:Augment=None, seed:int=0, epoch:int=0, # as for `epoch_stream`
 ): # yields ids
     "What `epoch_stream` joins, a piece at a time; or all at once where nothing is varied."
-    if augment is None or augment==Augment(): yield store.split(split); return
+    if augment is None or augment==Augment():
+        yield store.split(split)
+        return
     for i,o in enumerate(store.pieces):
         if o.split==split: yield augment(store[i], np.random.default_rng((seed, epoch, i)))
 

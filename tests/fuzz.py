@@ -30,6 +30,11 @@ def varlen(n):
     while n: out.append(n&127|128); n >>= 7
     return bytes(reversed(out))
 EOT = b'\0\xff\x2f\0'
+def riff(*chunks):
+    "A file in RIFF, as Windows has it: a chunk of MIDI, or chunks of (name, bytes)."
+    if isinstance(chunks[0], bytes): chunks = [(b'data', chunks[0])]
+    body = b'RMID'+b''.join(k+struct.pack('<I', len(b))+b+b'\0'*(len(b)%2) for k,b in chunks)
+    return b'RIFF'+struct.pack('<I', len(body))+body
 
 def seeds():
     rng = np.random.default_rng(0)
@@ -39,7 +44,9 @@ def seeds():
             (5,M('sysex', data=(1,2,3))), (0,M('program_change', program=3)), (0,M('pitchwheel', pitch=100)), (9,M('aftertouch', value=3))]
     one = [(dt,m.copy(channel=0)) for dt,m in notes]
     pm = Performance([(i*.1,i*.1+.3,50+i%30,64) for i in range(60)]).to_pretty_midi(); b = io.BytesIO(); pm.write(b)
-    return [b.getvalue(), midi_bytes([one]), midi_bytes([meta,one]), midi_bytes([meta+notes]), midi_bytes([meta,notes,one]), header(0)+chunk(b'MTrk', soup+EOT)]
+    middle = [(5,M('control_change', control=66, value=127*(i%2))) for i in range(60)]
+    ports = [[(0,mido.MetaMessage('midi_port', port=k)), *(x for pair in zip(one, middle) for x in pair)] for k in range(2)]
+    return [b.getvalue(), midi_bytes(ports), riff(midi_bytes([one])), midi_bytes([one]), midi_bytes([meta,one]), midi_bytes([meta+notes]), midi_bytes([meta,notes,one]), header(0)+chunk(b'MTrk', soup+EOT)]
 
 def mutate(rng, files):
     "A file, broken; and how."
@@ -48,7 +55,7 @@ def mutate(rng, files):
     def body(x): raw[:] = header(0, 1, int(rng.choice([96,480,32767])))+chunk(b'MTrk', x+(EOT if rng.random()<.7 else b''))
     for _ in range(int(rng.choice([1,1,2,3,5]))):
         kind = str(rng.choice(['cut','flip','flip','bytes','insert','delete','repeat','splice','division','format','tracks','length','varlen','meta','sysex',
-                               'megabyte','tempo','gap','gaps','endless','running','status','shuffle','chunk','high']))
+                               'megabyte','tempo','gap','gaps','endless','running','status','shuffle','chunk','high','tail','riff','realtime','ports']))
         how.append(kind); a = spot(); b = min(len(raw), a+int(rng.integers(1, 40)))
         if kind=='cut': del raw[a:]
         elif kind=='flip':
@@ -77,6 +84,10 @@ def mutate(rng, files):
         elif kind=='status': raw[a:b] = bytes(rng.integers(128, 256, b-a, dtype=np.uint8))
         elif kind=='shuffle': raw[a:b] = bytes(rng.permutation(np.array(raw[a:b], np.uint8)))
         elif kind=='chunk': raw[a:a] = chunk(bytes(rng.choice([b'MTrk',b'MThd',b'XFIH'])), rng.bytes(int(rng.integers(0, 30))))
+        elif kind=='tail': raw += rng.bytes(int(rng.choice([1,7,8,16,300])))
+        elif kind=='riff': raw[:] = riff((b'LIST', rng.bytes(int(rng.integers(9)))), (b'data', bytes(raw)))
+        elif kind=='realtime': raw[a:a] = bytes([0,int(rng.integers(0xf8, 0xff))])*int(rng.choice([1,20,1_000_000], p=[.5,.45,.05]))
+        elif kind=='ports': body(b''.join(bytes([0,0xff,0x21,1,int(rng.integers(256)),0,0x90,60,64,0,0xb0,int(rng.choice([64,66])),127]) for _ in range(int(rng.choice([3,300,30_000], p=[.6,.35,.05])))))
         elif kind=='high' and len(raw)>30: raw[int(rng.integers(22, len(raw)))] |= 128
     at = raw.rfind(b'MTrk')
     if at>=0 and rng.random()<.6: raw[at+4:at+8] = struct.pack('>I', max(0, len(raw)-at-8))   # else most damage is seen by the length alone

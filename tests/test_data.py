@@ -6,7 +6,7 @@ import mido, numpy as np, pretty_midi, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from music_transformer.data import MidiError, Performance, check_writable, corpus, new_folder, read_midi, restore_folder, sostenuto, sustain, write_file, write_midi
 from music_transformer.processor import encode
-from fuzz import EOT, M, cc, chunk, fine, fuzz, header, midi_bytes, off, on
+from fuzz import EOT, M, cc, chunk, fine, fuzz, header, midi_bytes, off, on, riff
 
 check = settings(deadline=None, max_examples=150, database=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
@@ -443,13 +443,9 @@ def test_no_performance(raw):
 
 # ---- MIDI as programs write it ----
 
-def riff(*chunks):
-    body = b'RMID'+b''.join(k+struct.pack('<I', len(b))+b+b'\0'*(len(b)%2) for k,b in chunks)
-    return b'RIFF'+struct.pack('<I', len(body))+body
-
 whole = header(0)+chunk(b'MTrk', note)
 
-@pytest.mark.parametrize('raw, n', [(riff((b'data', whole)), 1), (riff((b'LIST', b'odd'), (b'data', whole)), 1),
+@pytest.mark.parametrize('raw, n', [(riff(whole), 1), (riff((b'LIST', b'odd'), (b'data', whole)), 1),
     (whole+b'junk!!', 1), (whole+b'end of the file.', 1), (whole+b'\0', 1), (whole+chunk(b'XFIH', b'abc'), 1), (whole+whole, 1),
     (header(1, 1)+chunk(b'MTrk', note)*3, 3), (header(1, 0)+chunk(b'MTrk', note), 1),
     (header(1, 2)+chunk(b'MTrk', note)+chunk(b'XFKM', b'12345')+chunk(b'MTrk', note), 2),
