@@ -39,8 +39,9 @@ def command(f):
 
 def _sentence(e):
     "The message of an exception; what the system says is put in words."
-    if isinstance(e, OSError) and e.errno: return f'{"the disk" if e.filename is None else e.filename or "an empty name"}: {e.strerror}.'
-    return ' '.join(str(e).split())
+    if not getattr(e, 'errno', None): return ' '.join(str(e).split())
+    where = 'the disk' if e.filename is None else e.filename or 'an empty name'
+    return f'{where}: {e.strerror}.'
 
 # %% ../nbs/07_cli.ipynb #cde61a4b
 @command
@@ -208,14 +209,32 @@ def mt_evaluate(
     from music_transformer.sound import all_or_none, check_names
     from music_transformer.training import evaluate
     if json: check_names(json)                                                    # better to fail now than at the end
-    tokens,net = TokenStore(store),MusicTransformer.from_pretrained(model, device=PartialState().device, verify=verify)
-    r = evaluate(net, tokens, split, net.cfg.max_distance if context is None else context, batch_size, progress=True)
-    print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}, unigram entropy {r['unigram_entropy']:.4f}; in brackets, 95 % over pieces")
-    span = lambda o,k,f: f'{o[k]:{f}} ({o[k+"_95"][0]:{f}} to {o[k+"_95"][1]:{f}})'
-    for k,f in dict(nats_per_token='.4f', nats_by_the_rules='.4f', nats_per_note='.3f', nats_per_second='.2f', accuracy='.4f').items(): print(f'  {k.replace("_"," "):19}{span(r, k, f)}')
-    for k,o in r['kinds'].items(): print(f"    {k:9}{o['tokens']:10,} tokens  {span(o, 'nats_per_token', '.4f')} nats  accuracy {span(o, 'accuracy', '.4f')}")
+    tokens = TokenStore(store)
+    net = MusicTransformer.from_pretrained(model, device=PartialState().device, verify=verify)
+    if context is None: context = net.cfg.max_distance
+    r = evaluate(net, tokens, split, context, batch_size, progress=True)
+    _print_scores(split, r)
     if not json: return
     with all_or_none(json) as [new]: write_file(new, dumps(r, indent=1).encode())
+
+# %% ../nbs/07_cli.ipynb #5c0e7a1d
+_SCORES = dict(nats_per_token='.4f', nats_by_the_rules='.4f', nats_per_note='.3f', nats_per_second='.2f', accuracy='.4f')
+
+def _score(o, k):
+    "A score, and in brackets its 95 % over pieces."
+    how = _SCORES[k]
+    low,high = o[f'{k}_95']
+    return f'{o[k]:{how}} ({low:{how}} to {high:{how}})'
+
+def _print_scores(split, r):
+    print(f"{split}: {r['pieces']} pieces, {r['tokens']:,} tokens, window {r['context']}, ", end='')
+    print(f"unigram entropy {r['unigram_entropy']:.4f}; in brackets, 95 % over pieces")
+    for k in _SCORES:
+        name = k.replace('_', ' ')
+        print(f'  {name:19}{_score(r, k)}')
+    for k,o in r['kinds'].items():
+        loss,accuracy = _score(o, 'nats_per_token'),_score(o, 'accuracy')
+        print(f"    {k:9}{o['tokens']:10,} tokens  {loss} nats  accuracy {accuracy}")
 
 # %% ../nbs/07_cli.ipynb #8d72f9d2
 @command
