@@ -58,7 +58,7 @@ def entry(module, name):
     kind = 'class' if inspect.isclass(f) else 'property' if isinstance(static, property) else 'classmethod' if isinstance(static, classmethod) else \
         'method' if owner else 'function'
     if kind=='property': f = static.fget
-    doc = [f'````{{py:{kind}}} {name}{"" if kind=="property" else signature(f)}', f':module: {module.__name__}', '', inspect.getdoc(f) or '', '', table(f), '````']
+    doc = [f'````{{py:{kind}}} {name}{"" if kind=="property" else signature(f)}', f':module: {module.__name__}', '', (inspect.getdoc(f) or '').split('\n\n')[0], '', table(f), '````']
     if kind=='class' and issubclass(f, Exception): doc[0] = f'````{{py:exception}} {name}'
     if kind=='class':
         lines,at = inspect.getsourcelines(f)

@@ -115,16 +115,18 @@ class Take:
         self.over = self.ending.over(i, g)
         return i
 
-    def veto_hold(self, ok:np.ndarray):
-        "Let no key be down for longer than may be, nor for longer than the model remembers."
-        g = self.g
-        left = np.where(g.down, self.struck[1]+self.hold-g.steps, self.hold)   # steps for which a key may still be down
-        if self.forget: left[len(self.ids)-self.struck[0]>=self.forget-1] = 0
-        ok[TIME_SHIFT+max(1, left[g.down].min(initial=MAX_SHIFT)):VELOCITY] = False
-        old = np.flatnonzero(ok[NOTE_OFF:TIME_SHIFT] & (left<=0))
-        if not len(old): return
-        ok[:] = False
-        ok[NOTE_OFF+old[0]] = True                                             # nothing else until it is let go
+# %% ../nbs/04_generation.ipynb #8be7cfd4
+@patch
+def veto_hold(self:Take, ok:np.ndarray):
+    "Let no key be down for longer than may be, nor for longer than the model remembers."
+    g = self.g
+    left = np.where(g.down, self.struck[1]+self.hold-g.steps, self.hold)   # steps for which a key may still be down
+    if self.forget: left[len(self.ids)-self.struck[0]>=self.forget-1] = 0
+    ok[TIME_SHIFT+max(1, left[g.down].min(initial=MAX_SHIFT)):VELOCITY] = False
+    old = np.flatnonzero(ok[NOTE_OFF:TIME_SHIFT] & (left<=0))
+    if not len(old): return
+    ok[:] = False
+    ok[NOTE_OFF+old[0]] = True                                             # nothing else until it is let go
 
 # %% ../nbs/04_generation.ipynb #15de6013
 @torch.inference_mode()
@@ -194,14 +196,16 @@ class Ending:
         left = self.quiet+round(min(seconds, 1e6)/STEP)-g.steps
         ok[TIME_SHIFT+max(left, 0):VELOCITY] = False
 
-    def over(self, i:int, g:Grammar)->bool:
-        now,waited = self.now(g),TIME_SHIFT<=i<VELOCITY
-        self.left -= 1
-        self.still = 0 if waited else self.still+1                               # events at one instant
-        if g.down.any() or i<TIME_SHIFT: self.quiet = g.steps
-        stuck = self.left==math.inf and self.still>1000                          # only without the grammar
-        silent = waited and not g.down.any() and g.velocity is not None and now>=self.steps
-        return i==EOS or self.left<=0 or stuck or silent or now>=self.steps+self.leeway
+# %% ../nbs/04_generation.ipynb #6231af80
+@patch
+def over(self:Ending, i:int, g:Grammar)->bool:
+    now,waited = self.now(g),TIME_SHIFT<=i<VELOCITY
+    self.left -= 1
+    self.still = 0 if waited else self.still+1                               # events at one instant
+    if g.down.any() or i<TIME_SHIFT: self.quiet = g.steps
+    stuck = self.left==math.inf and self.still>1000                          # only without the grammar
+    silent = waited and not g.down.any() and g.velocity is not None and now>=self.steps
+    return i==EOS or self.left<=0 or stuck or silent or now>=self.steps+self.leeway
 
 # %% ../nbs/04_generation.ipynb #02791f35
 @patch
@@ -265,6 +269,7 @@ def _takes(model, seconds, tokens, primer, seeds, window, sampling, tails=1):
     end = lambda: Ending(seconds, begin, tails=tails) if tokens is None else Ending(begin=begin, tokens=tokens)
     return [Take(ids, seed, end(), s, 0 if model.cfg.state or model.cfg.wishes else window) for seed in seeds],len(ids),window
 
+# %% ../nbs/04_generation.ipynb #551b4474
 _several = 'n num count number pieces n_pieces num_pieces samples batch_size num_return_sequences'.split()
 
 def _refuse_strange(given):
@@ -276,6 +281,7 @@ def _refuse_strange(given):
         hint = 'for several pieces give a list of seeds, seed=[1,2,3]' if k in _several else f'did you mean {near[0]}?' if near else f'there are {", ".join(known)}'
         raise TypeError(f'generate has no parameter {k}; {hint}')
 
+# %% ../nbs/04_generation.ipynb #3a2eeff8
 def _plan(model, returns, take)->list:
     "The returns of a take, as `Planned`. `ValueError` if they are none, or the model hears no echo."
     if returns is None or returns=='drawn' and not model.cfg.echo: return []
@@ -297,6 +303,7 @@ def _tell_arguments(f):
     f.__doc__ += '\n\n' + '\n'.join(rows)
     return f
 
+# %% ../nbs/04_generation.ipynb #14191601
 @_tell_arguments
 def generate(
     model:MusicTransformer, # as `MusicTransformer.from_pretrained()` gives it
@@ -320,6 +327,7 @@ def generate(
     done = [_result(*t.finished(), n, t, keep_primer) for t in takes]
     return done if several else done[0]
 
+# %% ../nbs/04_generation.ipynb #2d6115ec
 def _result(ids, ended, n, take, keep_primer):
     "The finished piece, and what is new in it."
     ids = np.array(ids)

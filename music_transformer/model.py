@@ -183,6 +183,7 @@ def running_max(
     if x.device.type!='cpu': return x.cummax(dim).values
     return torch.from_numpy(np.maximum.accumulate(x.numpy(), dim))
 
+# %% ../nbs/02_model.ipynb #96bdc564
 class State:
     "What the ids so far say, for B streams: which keys are down, when each was struck, the time, the velocity in force."
     def __init__(self, B:int=1, device=None):
@@ -223,9 +224,11 @@ class State:
             elif i==SOS: down[b],struck[b],velocity[b] = False,_LONG_AGO,32
         return s
 
-    def select(self, rows:list):
-        "Keep only these streams."
-        for k,v in vars(self).items(): setattr(self, k, v[rows])
+# %% ../nbs/02_model.ipynb #719a60d8
+@patch
+def select(self:State, rows:list):
+    "Keep only these streams."
+    for k,v in vars(self).items(): setattr(self, k, v[rows])
 
 # %% ../nbs/02_model.ipynb #cb1b679d
 class StateInput(nn.Module):
@@ -497,53 +500,58 @@ class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0
         for b in self.blocks:                                          # deeper sums start no larger
             for o in (b.attn.out, b.ff[2]): nn.init.normal_(o.weight, std=.02/math.sqrt(2*cfg.n_layers))
 
-    def forward(self,
-        ids:Tensor,        # (B, T) int64
-        cache:Cache=None,  # what came before, to be moved on
-        past:Tensor=None,  # (B, P) ids before these, from which only `State` and `Echo` are known; `PAD` says nothing
-        echo:dict=None,    # what `Echoes.window` says of these ids, as tensors with B in front; heard from `past` and `ids` if not given
-    )->Tensor:             # (B, T, vocab_size)
-        cfg = self.cfg
-        _check_ids('ids', ids, cfg.vocab_size)
-        if past is not None and past.numel(): _check_ids('past', past, cfg.vocab_size, len(ids))
-        s = self.trace(ids, cache, past) if cfg.state or cfg.wishes or cfg.clock else None
-        if cfg.echo and echo is None: echo = _hear(ids, cache, past)
-        at = cache.seen if cache is not None else 0
-        pos = torch.arange(at, at+ids.shape[1], device=ids.device)
-        x = self.embed(ids)
-        if cfg.state: x = x + self.state(s)
-        if cfg.echo: x = x + self.echo(echo)
-        if cfg.position=='sinusoidal':
-            x = x + _sinusoids(pos, cfg.d_model).to(x.dtype)
-        x = self.drop(x)
-        turn = self.turn(pos, s)
-        for b in self.blocks: x = b(x, turn, cache)
-        if cache is not None: cache.seen += ids.shape[1]
-        x = self.norm(x)
-        logits = self.head(x)
-        if cfg.wishes: logits = logits + self.wishes(x, s)
-        if cfg.echo: logits = logits + self.answer(x, echo)
-        return logits
+# %% ../nbs/02_model.ipynb #9dc0d639
+@patch
+def forward(self:MusicTransformer,
+    ids:Tensor,        # (B, T) int64
+    cache:Cache=None,  # what came before, to be moved on
+    past:Tensor=None,  # (B, P) ids before these, from which only `State` and `Echo` are known; `PAD` says nothing
+    echo:dict=None,    # what `Echoes.window` says of these ids, as tensors with B in front; heard from `past` and `ids` if not given
+)->Tensor:             # (B, T, vocab_size)
+    cfg = self.cfg
+    _check_ids('ids', ids, cfg.vocab_size)
+    if past is not None and past.numel(): _check_ids('past', past, cfg.vocab_size, len(ids))
+    s = self.trace(ids, cache, past) if cfg.state or cfg.wishes or cfg.clock else None
+    if cfg.echo and echo is None: echo = _hear(ids, cache, past)
+    at = cache.seen if cache is not None else 0
+    pos = torch.arange(at, at+ids.shape[1], device=ids.device)
+    x = self.embed(ids)
+    if cfg.state: x = x + self.state(s)
+    if cfg.echo: x = x + self.echo(echo)
+    if cfg.position=='sinusoidal':
+        x = x + _sinusoids(pos, cfg.d_model).to(x.dtype)
+    x = self.drop(x)
+    turn = self.turn(pos, s)
+    for b in self.blocks: x = b(x, turn, cache)
+    if cache is not None: cache.seen += ids.shape[1]
+    x = self.norm(x)
+    logits = self.head(x)
+    if cfg.wishes: logits = logits + self.wishes(x, s)
+    if cfg.echo: logits = logits + self.answer(x, echo)
+    return logits
 
-    def trace(self, ids, cache, past)->dict:
-        "What the `State` says after each id. A cache keeps its state on the CPU, to be moved on id by id."
-        home = ids.device if cache is None else 'cpu'
-        state = cache and cache.state or State(len(ids), home)
-        if past is not None and past.shape[1]: state.trace(past.to(home))
-        if cache is not None: cache.state = state
-        s = state.trace(ids.to(home))
-        return {k: o.to(ids.device) for k,o in s.items()}
+# %% ../nbs/02_model.ipynb #9dc0d639
+@patch
+def trace(self:MusicTransformer, ids, cache, past)->dict:
+    "What the `State` says after each id. A cache keeps its state on the CPU, to be moved on id by id."
+    home = ids.device if cache is None else 'cpu'
+    state = cache and cache.state or State(len(ids), home)
+    if past is not None and past.shape[1]: state.trace(past.to(home))
+    if cache is not None: cache.state = state
+    s = state.trace(ids.to(home))
+    return {k: o.to(ids.device) for k,o in s.items()}
 
-    def turn(self, pos, s)->tuple: # cosines and sines (1 or B, H, T, d/2), or `None`
-        "The angles of all heads: events for the first, seconds for the others."
-        cfg,d = self.cfg,self.cfg.d_model//self.cfg.n_heads
-        rotary = cfg.position=='rotary'
-        if not (rotary or cfg.clock): return None
-        events = angles(pos if rotary else pos*0, d, *EVENTS)
-        if not cfg.clock: return events
-        seconds = angles(s['now'], d, *SECONDS)
-        shape = len(s['now']),cfg.n_heads//2,len(pos),d//2
-        return tuple(torch.cat([e.expand(shape), t[:,None].expand(shape)], 1) for e,t in zip(events, seconds))
+@patch
+def turn(self:MusicTransformer, pos, s)->tuple: # cosines and sines (1 or B, H, T, d/2), or `None`
+    "The angles of all heads: events for the first, seconds for the others."
+    cfg,d = self.cfg,self.cfg.d_model//self.cfg.n_heads
+    rotary = cfg.position=='rotary'
+    if not (rotary or cfg.clock): return None
+    events = angles(pos if rotary else pos*0, d, *EVENTS)
+    if not cfg.clock: return events
+    seconds = angles(s['now'], d, *SECONDS)
+    shape = len(s['now']),cfg.n_heads//2,len(pos),d//2
+    return tuple(torch.cat([e.expand(shape), t[:,None].expand(shape)], 1) for e,t in zip(events, seconds))
 
 def _sinusoids(pos, D): return torch.cat(angles(pos, D, *EVENTS), -1)*.02
 
@@ -711,6 +719,7 @@ def read(self:Step, rows:np.ndarray, numbers:np.ndarray)->Tensor: # (B, n) and (
     if self.cfg.position!='sinusoidal': return x
     return x + _sinusoids(torch.tensor([self.cache.seen]), x.shape[1]).to(x)
 
+# %% ../nbs/02_model.ipynb #5eddf588
 @patch
 def turn(self:Step, now:np.ndarray)->tuple: # steps (B,) to cosines and sines (B, 1, H, 1, d/2), or `None`
     "The angles of all heads."

@@ -317,6 +317,7 @@ def _names():
     from anywidget import AnyWidget
     return AnyWidget(_esm=_name_handles)
 
+# %% ../nbs/05_playback.ipynb #ed5105c1
 class Studio:
     "Compose with sliders, hear two takes, keep and save."
     def __init__(self, models, themes, out, soundfont):

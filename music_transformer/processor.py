@@ -434,6 +434,7 @@ def transposed(
     up = max(min(up, 108-keys.max()), 0) if up>0 else min(max(up, 21-keys.min()), 0)
     return ids+up*note, int(up)
 
+# %% ../nbs/01_processor.ipynb #f4173047
 class Windows:
     "One epoch of training windows over a flat stream of ids: every id after the first is a target exactly once."
     def __init__(self,
