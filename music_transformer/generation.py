@@ -76,6 +76,8 @@ def _is(kind, name, v):
     if isinstance(v, bool) or not isinstance(v, kind): raise ValueError(f'{name} must be a {"whole " if kind is Integral else ""}number, not {v!r}')
 
 # %% ../nbs/04_generation.ipynb #c648ec8c
+_waits = 300 # lengths that the full second stands for: all waits from there on
+
 class Take:
     "One piece in the making."
     def __init__(self,
@@ -109,6 +111,7 @@ class Take:
         chance = logits.log_softmax(0)[EOS] if ok[EOS] and not g.down.any() else None
         if chance is not None and self.ending.in_time(): self.end = max(self.end, (float(chance), len(self.ids)))
         logits = logits.masked_fill(torch.from_numpy(~ok), -torch.inf)
+        if s.temperature<1: logits[VELOCITY-1] -= (1-s.temperature)*math.log(_waits)
         i = pick(probabilities(logits, s.temperature, s.top_k, s.top_p, s.min_p), self.gen)
         if i==EOS and chance is not None: self.end = max(self.end, (float(chance), len(self.ids)))
         self._push(i)
