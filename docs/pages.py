@@ -52,6 +52,7 @@ def table(f):
 def entry(module, name):
     "One API entry: signature, sentence, arguments; of a class also its methods."
     *owner,last = name.split('.')
+    if not owner and not hasattr(module, last): module = import_module('music_transformer.cli') # where each room's command goes
     o = getattr(module, owner[0], None) if owner else module
     static = inspect.getattr_static(o, last, None)
     f = getattr(o, last)

@@ -37,7 +37,7 @@ def test_every_notebook_is_a_page_with_its_number(site):
 def test_what_a_module_exports_is_documented(site):
     for f in (root/'music_transformer').glob('[a-z]*.py'):
         if not (found:=re.search(r'^__all__ = (\[.*?\])', f.read_text(), re.M|re.S)): continue
-        there = ''.join(o.read_text() for o in [site/f'{f.stem}.html', site/'sound.html'])
+        there = ''.join(o.read_text() for o in [site/f'{f.stem}.html', site/'sound.html', site/'benchmark.html'])
         for name in re.findall(r"^(?:def|class) ([a-zA-Z]\w*)", f.read_text(), re.M):
             if repr(name) in found[1]: assert f'id="music_transformer.{f.stem}.{name}"' in there, f'{f.stem}.{name}'
 
