@@ -99,24 +99,26 @@ class Take:
         self.g.push(i); self.ids.append(i)
         if i<NOTE_OFF: self.struck[:,i] = len(self.ids),self.g.steps
 
-    def draw(self, logits:Tensor)->int: # (V,) to one id
-        "Draw the next id."
-        if torch.isnan(logits).any(): raise ValueError('the model answers with NaN; its weights are damaged.')
-        s,g = self.s,self.g
-        ok = g.allowed() if s.grammar else ~np.isin(np.arange(VOCAB_SIZE), (PAD,SOS))
-        self.ending.veto(g, ok)
-        if s.grammar:
-            self.ending.veto_rest(g, ok, s.max_rest)
-            self.veto_hold(ok)
-        chance = logits.log_softmax(0)[EOS] if ok[EOS] and not g.down.any() else None
-        if chance is not None and self.ending.in_time(): self.end = max(self.end, (float(chance), len(self.ids)))
-        logits = logits.masked_fill(torch.from_numpy(~ok), -torch.inf)
-        if s.temperature<1: logits[VELOCITY-1] -= (1-s.temperature)*math.log(_waits)
-        i = pick(probabilities(logits, s.temperature, s.top_k, s.top_p, s.min_p), self.gen)
-        if i==EOS and chance is not None: self.end = max(self.end, (float(chance), len(self.ids)))
-        self._push(i)
-        self.over = self.ending.over(i, g)
-        return i
+# %% ../nbs/04_generation.ipynb #8be7cfd4
+@patch
+def draw(self:Take, logits:Tensor)->int: # (V,) to one id
+    "Draw the next id."
+    if torch.isnan(logits).any(): raise ValueError('the model answers with NaN; its weights are damaged.')
+    s,g = self.s,self.g
+    ok = g.allowed() if s.grammar else ~np.isin(np.arange(VOCAB_SIZE), (PAD,SOS))
+    self.ending.veto(g, ok)
+    if s.grammar:
+        self.ending.veto_rest(g, ok, s.max_rest)
+        self.veto_hold(ok)
+    chance = logits.log_softmax(0)[EOS] if ok[EOS] and not g.down.any() else None
+    if chance is not None and self.ending.in_time(): self.end = max(self.end, (float(chance), len(self.ids)))
+    logits = logits.masked_fill(torch.from_numpy(~ok), -torch.inf)
+    if s.temperature<1: logits[VELOCITY-1] -= (1-s.temperature)*math.log(_waits)
+    i = pick(probabilities(logits, s.temperature, s.top_k, s.top_p, s.min_p), self.gen)
+    if i==EOS and chance is not None: self.end = max(self.end, (float(chance), len(self.ids)))
+    self._push(i)
+    self.over = self.ending.over(i, g)
+    return i
 
 # %% ../nbs/04_generation.ipynb #8be7cfd4
 @patch
