@@ -295,8 +295,9 @@ def _clear(path, new, old):
 def restore_folder(path)->Path:
     "Undo a replacement of folder `path` that was killed between its two renames."
     path = Path(path)
+    if path.exists(): return path                        # the folder one stands in, '.', too
     old = path.with_name(f'.{path.name}.old')
-    if not path.exists() and old.exists():
+    if old.exists():
         with suppress(OSError): old.rename(path)         # if it fails, whoever was replacing it has done so
     return path
 

@@ -368,6 +368,10 @@ def test_a_disk_that_cannot_lock_is_not_another_process(tmp_path, monkeypatch, c
     else: assert code==errno.ENOSYS                                       # filelock has a way of its own then
     assert debris(tmp_path) in ([],['d'])
 
+def test_the_folder_one_stands_in_is_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert restore_folder('.')==Path('.')
+
 def test_a_folder_killed_between_its_renames_is_healed(tmp_path):
     with new_folder(tmp_path/'d') as new: (new/'x').write_text('1')
     def work():
