@@ -203,10 +203,10 @@ def mt_evaluate(
 ):
     "Score every token of a split once, each with at least half a window of context."
     from accelerate import PartialState
-    from music_transformer.data import write_file
+    from music_transformer.files import write_file
     from music_transformer.model import MusicTransformer
     from music_transformer.processor import TokenStore
-    from music_transformer.sound import all_or_none, check_names
+    from music_transformer.files import all_or_none, check_names
     from music_transformer.training import evaluate
     if json: check_names(json)                                                    # better to fail now than at the end
     tokens = TokenStore(store)
@@ -260,7 +260,7 @@ def mt_compose(
     from music_transformer.data import read_midi
     from music_transformer.model import MusicTransformer
     from music_transformer.playback import find_soundfont, piece_files, write_piece
-    from music_transformer.sound import check_names
+    from music_transformer.files import check_names
     font = find_soundfont(soundfont)
     if pieces<1: raise ValueError(f'--pieces must be 1 or more, not {pieces}')
     if primer is None and (no_primer or primer_seconds): raise ValueError('--primer-seconds and --no-primer need a --primer.')
@@ -304,7 +304,7 @@ def mt_render(
     "Turn a MIDI file into sound, and draw its piano roll."
     from music_transformer.data import read_midi
     from music_transformer.playback import find_soundfont, get_soundfont as fetch, write_audio, write_roll
-    from music_transformer.sound import all_or_none
+    from music_transformer.files import all_or_none
     if get_soundfont: print(f'The piano is in {fetch()}, and is used from now on.')
     if file is None:
         if get_soundfont: return
@@ -326,8 +326,8 @@ def mt_benchmark(
     device:str=None,     # cpu or cuda; cuda where there is one
 ):
     "Measure attention, training step and generation beside the textbook's versions."
-    from music_transformer.data import write_file
-    from music_transformer.sound import all_or_none, check_names
+    from music_transformer.files import write_file
+    from music_transformer.files import all_or_none, check_names
     if json: check_names(json)                                                    # better to fail now than in four minutes
     if device=='cpu': os.environ['ACCELERATE_USE_CPU'] = 'true'
     from music_transformer import benchmark

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np, torch
 from fastcore.docments import docments
 from torch import Tensor
-from .data import Performance, patch, read_midi
+from fastcore.basics import patch
+from .data import Performance, read_midi
 from .processor import (encode, decode, Grammar, NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP, MAX_SHIFT)
 from .echo import Echo, Planned, draw_plan
 from .model import MusicTransformer, Cache, Step

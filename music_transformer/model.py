@@ -20,7 +20,7 @@ import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
 from huggingface_hub import PyTorchModelHubMixin, save_torch_model, snapshot_download
 from safetensors.torch import load_file
-from .data import patch
+from fastcore.basics import patch
 from .echo import Echo, N_KINDS, NOT_DUE
 from .processor import VOCAB_SIZE, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP
 

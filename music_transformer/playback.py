@@ -14,8 +14,11 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 import numpy as np
-from .data import Performance, given_and_new, patch, read_midi, shade, write_file, write_midi, MIDI_NAMES
-from .sound import all_or_none, find_soundfont, get_soundfont, mp3, render, write_audio
+from fastcore.basics import patch
+from .files import write_file
+from .data import Performance, given_and_new, read_midi, shade, write_midi, MIDI_NAMES
+from .files import all_or_none
+from .sound import find_soundfont, get_soundfont, mp3, render, write_audio
 
 # %% ../nbs/05_playback.ipynb #dafecdcc
 _all_ = ['find_soundfont', 'get_soundfont', 'render', 'write_audio']

@@ -20,8 +20,10 @@ from threading import Thread
 from zipfile import is_zipfile
 import hashlib, numpy as np
 from tqdm.auto import tqdm
-from .data import Corpus, MidiError, Performance, check_writable, corpus, new_folder, note_dtype, patch
-from .data import restore_folder, write_file
+from fastcore.basics import patch
+from .files import check_writable, new_folder
+from .data import Corpus, MidiError, Performance, corpus, note_dtype
+from .files import restore_folder, write_file
 
 # %% ../nbs/01_processor.ipynb #ad26d8c8
 NOTE_ON,NOTE_OFF,TIME_SHIFT,VELOCITY = 0,128,256,356   # the first id of each kind

@@ -25,7 +25,8 @@ from accelerate.state import AcceleratorState, is_initialized
 from accelerate.utils import DistributedType
 from safetensors import SafetensorError
 from tqdm.auto import tqdm
-from .data import Performance, new_folder, restore_folder, write_file
+from .files import new_folder, restore_folder, write_file
+from .data import Performance
 from .processor import TokenStore, Windows, Augment, decode, encode, epoch_pieces, legal
 from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE, VOCAB_VERSION
 from .echo import echoes, joined, stream_echoes

@@ -16,13 +16,25 @@ def test_clean(path):
         assert not re.search(r'^(<<<<<<<|>>>>>>>)', source(c), re.M), 'a merge marker'
         assert not any(o['output_type']=='error' for o in c.get('outputs', [])), f'a stored error in {source(c)[:60]!r}'
 
-@pytest.mark.parametrize('path', [p for p in notebooks if p.name[0].isdigit()], ids=lambda p: p.name)
-def test_imports_only_lower_numbers(path):
-    order = [p.stem.split('_', 1)[1] for p in notebooks if p.name[0].isdigit()]
-    mine = order.index(path.stem.split('_', 1)[1])
-    for c in json.loads(path.read_text())['cells']:
-        if c['cell_type']!='code': continue
-        for name in re.findall(r'from music_transformer\.(\w+) import', source(c)): assert order.index(name)<mine, f'{path.name} imports {name}'
+rooms = {p.stem.split('_', 1)[1]: p for p in notebooks if p.name[0].isdigit()}
+
+def imported(path):
+    "The rooms that a notebook imports."
+    code = [source(c) for c in json.loads(path.read_text())['cells'] if c['cell_type']=='code']
+    return {name for o in code for name in re.findall(r'from music_transformer\.(\w+) import', o)}
+
+def chapter(name): return int(rooms[name].name[:2]) if name!='files' else -1
+
+@pytest.mark.parametrize('name', rooms)
+def test_imports_only_lower_chapters(name):
+    for o in imported(rooms[name]): assert chapter(o)<=chapter(name), f'{name} imports {o}'
+
+def test_no_circle():
+    below = {name: {o for o in imported(path) if o!=name} for name,path in rooms.items()}
+    while below:
+        free = [k for k,o in below.items() if not o & below.keys()]
+        assert free, f'these import each other: {", ".join(below)}'
+        for k in free: del below[k]
 
 @pytest.mark.parametrize('path', [p for p in notebooks if p.name[0].isdigit()], ids=lambda p: p.name)
 def test_no_exported_cell_is_long(path):
