@@ -72,7 +72,9 @@ def check_writable(
     *names, # of files
 ):
     "`OSError` if nothing can be written in `folder`, or where it is to be, or not under one of the names."
-    check_names(*(Path(folder)/o for o in names or ('.trial',)))
+    check_names(*(Path(folder)/o for o in names))
+    try: check_names(Path(folder)/'.trial')
+    except OSError as e: raise type(e)(f'nothing can be written in {folder}: {e.strerror}.') from None
 
 # %% ../nbs/000_files.ipynb #9eefa372
 def _hold(lock, path):

@@ -121,7 +121,7 @@ def draw(self:Take, logits:Tensor)->int: # (V,) to one id
     self.over = self.ending.over(i, g)
     return i
 
-# %% ../nbs/04_generation.ipynb #8be7cfd4
+# %% ../nbs/04_generation.ipynb #31ae3b12
 @patch
 def veto_hold(self:Take, ok:np.ndarray):
     "Let no key be down for longer than may be, nor for longer than the model remembers."

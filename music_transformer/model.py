@@ -530,7 +530,7 @@ def forward(self:MusicTransformer,
     if cfg.echo: logits = logits + self.answer(x, echo)
     return logits
 
-# %% ../nbs/02_model.ipynb #9dc0d639
+# %% ../nbs/02_model.ipynb #6ef4a521
 @patch
 def trace(self:MusicTransformer, ids, cache, past)->dict:
     "What the `State` says after each id. A cache keeps its state on the CPU, to be moved on id by id."

@@ -6,24 +6,12 @@ Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 
 # %% auto #0
 __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS', 'VOCAB_SIZE', 'STEP', 'MAX_SHIFT',
-           'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Grammar', 'legal', 'Row', 'is_store',
-           'prepare', 'TokenStore', 'Augment', 'transposed', 'Windows', 'epoch_pieces', 'epoch_stream']
+           'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Grammar', 'legal']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
-import csv, io, json, os, sys, warnings
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, asdict
-from multiprocessing import current_process, get_start_method, parent_process
-from pathlib import Path
-from threading import Thread
-from zipfile import is_zipfile
-import hashlib, numpy as np
-from tqdm.auto import tqdm
-from fastcore.basics import patch
-from .files import check_writable, new_folder
-from .data import Corpus, MidiError, Performance, corpus, note_dtype
-from .files import restore_folder, write_file
+from importlib import import_module
+import numpy as np
+from .data import Performance, note_dtype
 
 # %% ../nbs/01_processor.ipynb #ad26d8c8
 NOTE_ON,NOTE_OFF,TIME_SHIFT,VELOCITY = 0,128,256,356   # the first id of each kind
@@ -56,58 +44,74 @@ def on_grid(
     order = np.lexsort((on, pitch))
     on,off,pitch,velocity = (o[order].astype(np.int64) for o in (on,off,pitch,velocity))
     if not len(on): return on,off,pitch,velocity
-    first = np.flatnonzero(np.append(True, (np.diff(on)!=0) | (np.diff(pitch)!=0)))
+    new = (np.diff(on)!=0) | (np.diff(pitch)!=0)
+    first = np.flatnonzero(np.append(True, new))                        # of the strikes of one step
     off,velocity = np.maximum.reduceat(off, first),np.maximum.reduceat(velocity, first)
     on,pitch = on[first],pitch[first]
     off = np.maximum(off, on+1)
-    again = np.append(np.where(np.diff(pitch)==0, on[1:], np.iinfo(np.int64).max), np.iinfo(np.int64).max)
+    never = np.iinfo(np.int64).max
+    same = np.diff(pitch)==0
+    again = np.append(np.where(same, on[1:], never), never)             # the next strike of each pitch
     return on,np.minimum(off, again),pitch,velocity
 
 # %% ../nbs/01_processor.ipynb #adde903d
+def _in_order(p):
+    "Time, strike or not, pitch and velocity bin of all events; at one time ends before strikes, low before high."
+    n = p.notes
+    on,off,pitch,velocity = on_grid(np.rint(n['start']/STEP), np.rint(n['end']/STEP), n['pitch'], n['velocity'])
+    time,touch = np.concatenate([off, on]),np.concatenate([velocity, velocity])//4
+    strike,pitch = np.repeat([False,True], len(on)),np.concatenate([pitch, pitch])
+    order = np.lexsort((pitch, strike, time))
+    return time[order],strike[order],pitch[order],touch[order]
+
 def encode(
     p:Performance,
 )->np.ndarray: # (N,) uint16: `sos`, the events, `eos`
     "Turn a performance into ids."
-    n = p.notes
     if not p.seconds<10**6: raise ValueError(f'p must be shorter than a million seconds, not {p.seconds:.3g}')
-    steps = lambda t: np.rint(t/STEP).astype(np.int64)
-    on,off,pitch,velocity = on_grid(steps(n['start']), steps(n['end']), n['pitch'], n['velocity'])
-    events = np.array([np.r_[off,on], np.repeat([0,1], len(on)), np.r_[pitch,pitch], np.r_[velocity,velocity]//4])
-    order = np.lexsort(events[2::-1])                      # at one time ends before strikes, low before high
-    time,strike,pitch,touch = events[:,order]
-    strike = strike==1
+    time,strike,pitch,touch = _in_order(p)
     changed = np.zeros(len(time), bool)                                 # a strike whose bin is new
     changed[strike] = np.diff(touch[strike], prepend=-1)!=0
     full,rest = np.divmod(np.diff(time, prepend=0), MAX_SHIFT)
-    width = full + (rest>0) + changed + 1                               # tokens an event brings with it
+    waits = rest>0
+    width = full + waits + changed + 1                                  # tokens an event brings with it
     last = np.cumsum(width)                                             # where its own token stands, after `sos`
     ids = np.full(2 + int(width.sum()), TIME_SHIFT+MAX_SHIFT-1, np.uint16)
     ids[0],ids[-1] = SOS,EOS
     ids[last] = np.where(strike, NOTE_ON, NOTE_OFF) + pitch
-    ids[(last-1)[changed]] = VELOCITY + touch[changed]
-    ids[(last-1-changed)[rest>0]] = TIME_SHIFT + rest[rest>0] - 1
+    ids[last[changed]-1] = VELOCITY + touch[changed]
+    ids[(last-1-changed)[waits]] = TIME_SHIFT + rest[waits] - 1
     return ids
 
 # %% ../nbs/01_processor.ipynb #d1bdca6f
-def decode(
-    ids, # any ids: array, list or tensor
-)->Performance:
-    "Turn ids into a performance. Never fails on ids of the vocabulary: what makes no sense is passed over."
+def _checked(ids):
+    "Any ids as whole numbers (N,). `ValueError` for what is none of the vocabulary."
     given = np.asarray(ids).reshape(-1)
     ids = given.astype(np.int64)
     if not (ids==given).all(): raise ValueError('ids must be whole numbers')
     if not ((ids>=0) & (ids<VOCAB_SIZE)).all(): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
-    now = np.cumsum(np.where((ids>=TIME_SHIFT) & (ids<VELOCITY), ids-TIME_SHIFT+1, 0))
+    return ids
+
+def decode(
+    ids, # any ids: array, list or tensor
+)->Performance:
+    "Turn ids into a performance. Never fails on ids of the vocabulary: what makes no sense is passed over."
+    ids = _checked(ids)
+    shift = (ids>=TIME_SHIFT) & (ids<VELOCITY)
+    now = np.cumsum(np.where(shift, ids-TIME_SHIFT+1, 0))
+    loud = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
     key = np.flatnonzero(ids<TIME_SHIFT)                                # the note_ons and note_offs
-    vel = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
     key = key[np.argsort(ids[key]%128, kind='stable')]                  # each key's own story, in order
     time,pitch,strike = now[key],ids[key]%128,ids[key]<NOTE_OFF
-    touch = np.append(16, ids[vel]-VELOCITY)[np.searchsorted(vel, key)] # the last so far
+    bins = np.append(16, ids[loud]-VELOCITY)
+    touch = bins[np.searchsorted(loud, key)]                            # the last so far
     end = now[-1] if len(now) else 0
-    off = np.append(np.where(np.diff(pitch)==0, time[1:], end), end)[:len(time)]
-    on,off,pitch,bins = on_grid(time[strike], off[strike], pitch[strike], touch[strike])
+    same = np.diff(pitch)==0
+    off = np.append(np.where(same, time[1:], end), end)[:len(time)]
+    on,off,pitch,touch = on_grid(time[strike], off[strike], pitch[strike], touch[strike])
     notes = np.empty(len(on), note_dtype)
-    notes['start'],notes['end'],notes['pitch'],notes['velocity'] = on*STEP,off*STEP,pitch,bins*4+2
+    notes['start'],notes['end'] = on*STEP,off*STEP
+    notes['pitch'],notes['velocity'] = pitch,touch*4+2
     return Performance(notes)
 
 # %% ../nbs/01_processor.ipynb #3adbfe64
@@ -162,339 +166,10 @@ def legal(
         ok[n] = g.allowed()
     return ok
 
-# %% ../nbs/01_processor.ipynb #d4d180b5
-@dataclass(frozen=True)
-class Row:
-    "One piece of a token store."
-    offset: int      # where its `sos` stands in tokens.npy
-    length: int      # ids, `sos` and `eos` included
-    split: str
-    composer: str
-    title: str
-    file: str
-    seconds: float   # of music, to the end of the last note
-    notes: int       # as read; the ids may hold fewer, see `merged`
-    merged: int      # strikes merged with another inside one step
-    instruments: int # that were played by the one piano
-    drum_notes: int  # that were left out
+# %% ../nbs/01_processor.ipynb #020f874b
+_moved = 'Augment epoch_pieces epoch_stream is_store prepare Row TokenStore transposed Windows'.split()
 
-_splits = ('train','validation','test')
-_files = ('tokens.npy','pieces.csv','store.json')
-
-def _table(rows):
-    "Rows as CSV, in bytes."
-    f = io.StringIO(newline='')
-    w = csv.DictWriter(f, Row.__dataclass_fields__)
-    w.writeheader()
-    w.writerows(map(asdict, rows))
-    return f.getvalue().encode('utf-8', 'backslashreplace')   # a file's name may be any bytes
-
-def _rows(text):
-    "The way back."
-    types = {k: f.type for k,f in Row.__dataclass_fields__.items()}
-    return Corpus(Row(**{k: types[k](v) for k,v in r.items()}) for r in csv.DictReader(io.StringIO(text, newline='')))
-
-# %% ../nbs/01_processor.ipynb #a0edaa0f
-def _encode_piece(piece):
-    "In a worker: the ids of one piece and its facts, or the reason why not."
-    try:
-        p = piece.read()
-        ids = encode(p)
-        return ids, dict(seconds=round(p.seconds,3), notes=len(p), merged=len(p)-int((ids<NOTE_OFF).sum()), **p.info)
-    except (MidiError, OSError) as e: return ' '.join(str(e).split()) or type(e).__name__
-
-def _alone(piece):
-    "One piece in a process of its own, for a corpus with a file that kills its reader."
-    with ProcessPoolExecutor(1, initializer=_leave_with_parent) as ex:
-        try: return ex.submit(_encode_piece, piece).result()
-        except BrokenProcessPool: return 'its reading was ended by the system.'
-
-def _leave_with_parent():
-    "In a worker: end as soon as the process that started it has ended, however it did."
-    def wait():
-        parent_process().join()
-        os._exit(1)
-    Thread(target=wait, daemon=True).start()
-
-# %% ../nbs/01_processor.ipynb #d81f3c57
-def _encode_all(pieces, n_workers):
-    "What `_encode_piece` says of each piece, in order."
-    if n_workers==1 or not _can_start():
-        yield from map(_encode_piece, pieces)
-        return
-    done = 0
-    try:
-        with ProcessPoolExecutor(n_workers or os.cpu_count(), initializer=_leave_with_parent) as ex:
-            for o in ex.map(_encode_piece, pieces, chunksize=8):
-                yield o
-                done += 1
-    except BrokenProcessPool: yield from map(_alone, pieces[done:])
-
-def _starting():
-    "Is this a process that another is starting, and that runs its caller's script once more for it?"
-    return getattr(current_process(), '_inheriting', False)
-
-def _can_start():
-    "Can other processes be started? Not where each begins by running the caller's script, and comes to this very call."
-    if get_start_method()=='fork': return True
-    try:
-        with ProcessPoolExecutor(1) as ex: return ex.submit(int).result()==0
-    except BrokenProcessPool:
-        guard = "if __name__ == '__main__':"
-        warnings.warn(f'the files are read in this process alone; to use all cores, put the call under "{guard}".')
-        return False
-
-# %% ../nbs/01_processor.ipynb #07198bca
-def is_store(path)->bool:
-    "Whether `path` looks like a token store, a folder or a packed one."
-    return Path(path).suffix=='.npz' or (restore_folder(path)/'store.json').exists()
-
-def _check_free(out):
-    "`ValueError` where a new store would take the place of anything but a store."
-    other = 'choose another place for the store.'
-    if not out.exists(): return
-    packed = out.suffix=='.npz'
-    a_store = _is_pack(out) if packed else out.is_dir()
-    if not a_store: raise ValueError(f'{out} exists and is not a token store; {other}')
-    if not packed:
-        mine = sorted({o.name for o in out.iterdir()} - set(_files))
-        if mine: raise ValueError(f'{out} holds {mine[0]}, which is no part of a token store; {other}')
-
-def _is_pack(path):
-    if not path.is_file(): return False
-    try:
-        with np.load(path) as z: return set(z.files)=={o.partition('.')[0] for o in _files}
-    except Exception: return False                                   # whatever its bytes provoke
-
-# %% ../nbs/01_processor.ipynb #4c936779
-def prepare(
-    source, # a zip, a folder of MIDI, or 'maestro'; or a token store, to pack or unpack it
-    out,    # the store's folder, or a file NAME.npz; a store that is there is replaced once the new one is whole
-    n_workers:int=0, # processes beside this one: one for each core when 0, none when 1
-    progress:bool=True, # show a bar that counts files
-): # the `TokenStore`, opened
-    "Encode a whole corpus into a token store. Files that cannot be read are listed in it, each with its reason."
-    if _starting(): sys.exit()                   # it has come here by the script alone
-    out = Path(out)
-    _check_free(out)
-    check_writable(Path(os.path.realpath(out)).parent)
-    if is_store(source):
-        s = TokenStore(source)
-        make = lambda: (s.tokens, s.pieces, s.info)
-    else:
-        pieces = corpus(source)
-        pieces.sort(key=lambda o: (_splits.index(o.split), o.file))
-        make = lambda: _encode_corpus(pieces, source, n_workers, progress)
-    if out.suffix=='.npz': write_file(out, _packed(*make()))
-    else:
-        with new_folder(out) as new:
-            _write_store(new, *make())
-            _check_free(out)                     # nobody else writes there meanwhile, or is noticed
-    return TokenStore(out)
-
-# %% ../nbs/01_processor.ipynb #e60b9a24
-def _encode_corpus(pieces, source, n_workers, progress):
-    "All ids, the rows and the facts of a store."
-    bar = tqdm(pieces, unit='file', disable=not progress or 'IN_TEST' in os.environ)
-    rows,ids,skipped,offset = [],[],[],0
-    for piece,r in zip(bar, _encode_all(pieces, n_workers)):
-        if isinstance(r, str):
-            skipped.append(dict(file=piece.file, reason=r))
-            continue
-        x,facts = r
-        rows.append(Row(offset, len(x), piece.split, piece.composer, piece.title, piece.file, **facts))
-        ids.append(x)
-        offset += len(x)
-    if not rows:
-        why = skipped[0]['reason']
-        raise MidiError(f'none of the {len(pieces)} MIDI files in {source} could be read; the first: {why}')
-    tokens = np.concatenate(ids)
-    beside = {k: list(getattr(pieces, k, ())) for k in ('left','missing')}
-    return tokens,rows,dict(vocabulary=VOCAB_VERSION, n_tokens=len(tokens), source=Path(source).name,
-                            sha256=hashlib.sha256(tokens.tobytes()).hexdigest(), skipped=skipped, **beside)
-
-# %% ../nbs/01_processor.ipynb #d0a7f1b7
-def _json(info): return json.dumps(info, indent=1).encode()
-
-def _write_store(folder, tokens, rows, info):
-    buf = io.BytesIO()
-    np.save(buf, tokens)                                             # straight to a full disk it would not say why
-    for name,data in zip(_files, (buf.getbuffer(), _table(rows), _json(info))): (folder/name).write_bytes(data)
-
-def _packed(tokens, rows, info):
-    "The three files as the bytes of one."
-    buf = io.BytesIO()
-    table,facts = (np.frombuffer(o, np.uint8) for o in (_table(rows), _json(info)))
-    np.savez_compressed(buf, tokens=tokens, pieces=table, store=facts)
-    return buf.getvalue()
-
-def _open_store(path):
-    "Tokens, rows and facts of a folder or a packed file; only the facts if the vocabulary is another."
-    if path.is_dir():
-        info = json.loads((path/'store.json').read_bytes())
-        if info.get('vocabulary')!=VOCAB_VERSION: return None,None,info
-        return np.load(path/'tokens.npy', mmap_mode='r'),_rows((path/'pieces.csv').read_bytes().decode()),info
-    if not is_zipfile(path): raise ValueError('it is not packed as NumPy packs')
-    with np.load(path) as z:
-        info = json.loads(z['store'].tobytes())
-        if info.get('vocabulary')!=VOCAB_VERSION: return None,None,info
-        tokens = z['tokens']
-        tokens.flags.writeable = False
-        return tokens,_rows(z['pieces'].tobytes().decode()),info
-
-def _is_whole(tokens, pieces, n_tokens):
-    "Whether the table says of the tokens what they are, piece by piece."
-    ends = np.cumsum([0,*pieces['length']])
-    if tokens.dtype!=np.uint16 or tokens.max()>=VOCAB_SIZE: return False
-    if tokens.shape!=(n_tokens,) or n_tokens!=ends[-1]: return False
-    if not set(pieces['split'])<=set(_splits) or list(ends[:-1])!=pieces['offset']: return False
-    return all(tokens[a]==SOS and tokens[b-1]==EOS for a,b in zip(ends, ends[1:]))
-
-# %% ../nbs/01_processor.ipynb #35e3a849
-class TokenStore:
-    "A prepared corpus. `ValueError` if there is no store, or one that is broken or of another vocabulary."
-    def __init__(self,
-        path, # the folder that `prepare` wrote, which is mapped from disk; or a packed file, which is read into memory
-    ):
-        self.path = path = Path(path) if str(path).endswith('.npz') else restore_folder(path)
-        again = 'make it again with mt-prepare.'
-        if not path.exists() or not is_store(path):
-            raise ValueError(f'{path} is not a token store; make one with mt-prepare.')
-        try:
-            self.tokens,self.pieces,self.info = _open_store(path)
-            version = self.info.get('vocabulary')
-            whole = version!=VOCAB_VERSION or _is_whole(self.tokens, self.pieces, self.info['n_tokens'])
-        except Exception as e:                               # whatever its bytes provoke
-            why = ' '.join(str(e).split())[:200] or type(e).__name__
-            raise ValueError(f'the token store {path} is damaged ({why}); {again}') from None
-        if version!=VOCAB_VERSION:
-            other = f'vocabulary {version!r}, not {VOCAB_VERSION!r}'
-            raise ValueError(f'the token store {path} has {other}; {again}')
-        if not whole: raise ValueError(f'the token store {path} is incomplete; {again}')
-
-    def split(self, name:str)->np.ndarray:
-        "The ids of all pieces of a split, one after another (a view of the file)."
-        rows = self.pieces.where(split=[name])
-        if not rows: raise ValueError(f'the token store {self.path} has no {name} pieces.')
-        return self.tokens[rows[0].offset:rows[-1].offset+rows[-1].length]
-
-    def __getitem__(self, i:int)->np.ndarray: return self.tokens[self.pieces[i].offset:][:self.pieces[i].length]
-    def __len__(self): return len(self.pieces)
-    def __repr__(self):
-        count = [f'{self.pieces["split"].count(s)} {s}' for s in _splits]
-        return f'<TokenStore {self.path.name}: {", ".join(count)}; {len(self.tokens):,} tokens>'
-
-# %% ../nbs/01_processor.ipynb #a210a075
-@patch
-def pack(self:TokenStore,
-    path, # NAME.npz, half the size of the folder
-)->Path:
-    "Write the store as one file for a journey. `TokenStore` opens it as it is; `prepare` makes a folder of it again."
-    path = Path(path)
-    if path.suffix!='.npz': raise ValueError(f'path must end in .npz, not {path.name}')
-    _check_free(path)
-    return write_file(path, _packed(self.tokens, self.pieces, self.info))
-
-# %% ../nbs/01_processor.ipynb #ff033222
-@dataclass(frozen=True)
-class Augment:
-    "How far a piece may be moved, each time it is met."
-    semitones: int = 0     # up or down, kept within the piano's 21-108
-    stretch: float = 0.    # 0.1 makes it up to 10 % slower or faster
-    velocity: int = 0      # louder or softer by up to so many of 127
-
-    def __post_init__(self):
-        for k in ('semitones','velocity'):
-            n = getattr(self, k)
-            if not isinstance(n, (int,np.integer)) or not 0<=n<=127:
-                raise ValueError(f'{k} must be a whole number of 0-127, not {n}')
-        if not 0<=self.stretch<1: raise ValueError(f'stretch must be at least 0 and below 1, not {self.stretch}')
-
-    def __call__(self, ids:np.ndarray, rng:np.random.Generator)->np.ndarray:
-        "The ids of a variation of one whole piece."
-        notes = decode(ids).notes.copy()
-        if not len(notes): return ids
-        pitch = notes['pitch'].astype(int)
-        lo = min(0, max(-self.semitones, 21-pitch.min()))
-        hi = max(0, min(self.semitones, 108-pitch.max()))
-        notes['pitch'] = pitch + rng.integers(lo, hi, endpoint=True)
-        factor = rng.uniform(1-self.stretch, 1+self.stretch)
-        for k in ('start','end'): notes[k] *= factor
-        louder = rng.integers(-self.velocity, self.velocity, endpoint=True)
-        notes['velocity'] = np.clip(notes['velocity'].astype(int) + louder, 1, 127)
-        return encode(Performance(notes))
-
-# %% ../nbs/01_processor.ipynb #8c7b1d18
-def transposed(
-    ids:np.ndarray, # (N,) int64
-    up:int,         # semitones; fewer where a key would leave the piano's 21-108
-)->tuple: # the ids, and by how many semitones they are moved
-    "Move all keys up or down."
-    note = ids<TIME_SHIFT
-    keys = ids[note]%128
-    if not len(keys) or not up: return ids,0
-    up = max(min(up, 108-keys.max()), 0) if up>0 else min(max(up, 21-keys.min()), 0)
-    return ids+up*note, int(up)
-
-# %% ../nbs/01_processor.ipynb #f4173047
-class Windows:
-    "One epoch of training windows over a flat stream of ids: every id after the first is a target exactly once."
-    def __init__(self,
-        tokens:np.ndarray, # (N,) the stream
-        length:int,        # ids in a window
-        seed:int=0,
-        epoch:int=0,
-        semitones:int=0,   # each window is transposed by a draw of its own, up to so many up or down
-    ):
-        if length<1: raise ValueError(f'length must be at least 1, not {length}')
-        if len(tokens)<2: raise ValueError('a stream of fewer than 2 ids has nothing to predict')
-        self.tokens,self.length = tokens,length
-        rng = np.random.default_rng((seed, epoch))
-        self.offset = int(rng.integers(length))                       # ids that the first window lacks
-        self.order = rng.permutation(-(-(len(tokens)-1+self.offset)//length))
-        self.up = rng.integers(-semitones, semitones, len(self.order), endpoint=True)
-
-    def __len__(self): return len(self.order)
-
-    def start(self, i:int)->int: return int(self.order[i])*self.length - self.offset
-
-    def window(self,
-        i:int,
-        past:int=0, # ids before it
-    )->tuple: # ids, their targets (length,) and the ids before them (past,), all int64, `PAD` where there is nothing; semitones
-        "Window `i`."
-        start = self.start(i)
-        w,up = transposed(self._slice(start-past, past+self.length+1), int(self.up[i]))
-        targets = w[past+1:].copy()
-        if start<0: targets[-start-1] = PAD                           # nothing comes before the first `sos`
-        return w[past:-1], targets, w[:past], up
-
-    def _slice(self, start, n):
-        w = np.full(n, PAD, np.int64)
-        a,b = max(start,0),min(start+n, len(self.tokens))
-        if a<b: w[a-start:b-start] = self.tokens[a:b]
-        return w
-
-    def __getitem__(self, i:int)->tuple: return self.window(i)[:2]    # ids and targets: (length,) int64 each
-
-# %% ../nbs/01_processor.ipynb #0ec0c285
-def epoch_pieces(
-    store:TokenStore, split:str, augment:Augment=None, seed:int=0, epoch:int=0, # as for `epoch_stream`
-): # yields ids
-    "What `epoch_stream` joins, a piece at a time; or all at once where nothing is varied."
-    if augment is None or augment==Augment():
-        yield store.split(split)
-        return
-    for i,o in enumerate(store.pieces):
-        if o.split==split: yield augment(store[i], np.random.default_rng((seed, epoch, i)))
-
-def epoch_stream(
-    store:TokenStore,
-    split:str,          # which pieces
-    augment:Augment=None, # vary every piece, if given
-    seed:int=0,
-    epoch:int=0,
-)->np.ndarray:          # (N,) uint16
-    "All ids of a split for one epoch: as stored, or each piece varied by a draw of its own."
-    parts = list(epoch_pieces(store, split, augment, seed, epoch))
-    return parts[0] if len(parts)==1 else np.concatenate(parts)
+def __getattr__(name):
+    "Names that live in `corpus` now."
+    if name in _moved: return getattr(import_module('music_transformer.corpus'), name)
+    raise AttributeError(f'module music_transformer.processor has no attribute {name}')

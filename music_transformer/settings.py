@@ -26,7 +26,8 @@ def setting(
     free:bool=False, # may a resumed run change it?
 ):                   # a field of a dataclass
     "A setting with its meaning and its range."
-    return field(default=default, metadata=dict(help=help, least=least, most=most, above=above, below=below, among=among, free=free))
+    rule = dict(help=help, least=least, most=most, above=above, below=below, among=among, free=free)
+    return field(default=default, metadata=rule)
 
 # %% ../nbs/01c_settings.ipynb #b887507e
 _kinds = {bool: 'True or False', int: 'a whole number', float: 'a number', str: 'a word'}
@@ -73,12 +74,12 @@ class ModelConfig:
     n_layers:int = setting(4, 'layers', least=1)
     n_heads:int = setting(4, 'heads of attention in a layer', least=1)
     d_ff:int = setting(1024, 'width inside the feed-forward', least=1)
-    max_distance:int = setting(512, 'ids that composing looks back on; for relative, the distances that have a vector of their own', least=1)
+    max_distance:int = setting(512, 'ids that composing looks back on; for relative, distances with a vector of their own', least=1)
     position:str = setting('rotary', 'how places are told apart', among=('rotary','relative','sinusoidal','none'))
     state:bool = setting(True, 'inputs carry the State: keys down, velocity in force, time since each strike')
     wishes:bool = setting(True, 'the logits of each key hear what the State says of it')
     clock:bool = setting(True, 'half of the heads count seconds instead of events')
-    conv:int = setting(0, 'ids seen by a convolution before attention and feed-forward, the newest included; 0 for none', least=0, most=64)
+    conv:int = setting(0, 'ids seen by a convolution before attention and feed-forward; 0 for none', least=0, most=64)
     echo:bool = setting(False, 'inputs and logits hear the Echo: what came next when the last notes were played before')
     dropout:float = setting(.1, 'share of activations dropped in training', least=0, below=1)
 
@@ -97,8 +98,10 @@ class ModelConfig:
 def _fits_together(c:ModelConfig):
     "`ValueError` where two settings of a model contradict each other."
     if c.conv==1: raise ValueError('conv must be 0 (none) or a whole number of 2-64, not 1')
-    if c.d_model%(2*c.n_heads): raise ValueError(f'n_heads ({c.n_heads}) must divide d_model ({c.d_model}) into even parts')
-    if c.clock and c.n_heads%2: raise ValueError(f'n_heads must be even when half of them count seconds (clock), not {c.n_heads}')
+    if c.d_model%(2*c.n_heads):
+        raise ValueError(f'n_heads ({c.n_heads}) must divide d_model ({c.d_model}) into even parts')
+    if c.clock and c.n_heads%2:
+        raise ValueError(f'n_heads must be even when half of them count seconds (clock), not {c.n_heads}')
     if c.vocab_size==VOCAB_SIZE: return
     for used,what in ((c.wishes, 'keys have wishes'), (c.echo, 'the logits hear an echo')):
         if used: raise ValueError(f'vocab_size must be {VOCAB_SIZE} where {what}, not {c.vocab_size}')
@@ -115,14 +118,14 @@ class TrainConfig:
     epochs:int = setting(1, 'passes over the training split', least=1, free=True)
     max_steps:int = setting(0, 'stop after so many steps; 0 for no limit', least=0, free=True)
     max_minutes:float = setting(0., 'stop after so long, resumed parts together; 0 for no limit', least=0, free=True)
-    patience:int = setting(0, 'stop after so many looks at the validation split without a better one; 0 for never', least=0, free=True)
-    optimizer:str = setting('muon', 'muon (matrices inside the blocks; AdamW for the rest), adamw or adam', among=('muon','adamw','adam'))
+    patience:int = setting(0, 'stop after so many looks without a better one at validation; 0 for never', least=0, free=True)
+    optimizer:str = setting('muon', 'muon (for matrices; AdamW for the rest), adamw or adam', among=('muon','adamw','adam'))
     lr:float = setting(2e-3, 'highest learning rate of Adam; with noam, the factor before it', above=0)
     matrix_lr:float = setting(1e-2, 'highest learning rate of Muon', above=0)
     schedule:str = setting('cosine', 'shape of the learning rate; wsd is flat, then goes down', among=SCHEDULES)
     warmup:int = setting(200, 'steps in which the rate goes up', least=0)
     decay:float = setting(.2, 'for wsd: share of the run in which the rate comes down', above=0)
-    ema:float = setting(0., 'keep a moving average of the weights, this much of it old at each step; 0 for none', least=0, below=1)
+    ema:float = setting(0., 'keep a moving average of the weights, this much of it old; 0 for none', least=0, below=1)
     clip:float = setting(1., 'largest norm of the gradient', above=0)
     smoothing:float = setting(0., 'label smoothing', least=0, below=1)
     transpose:int = setting(0, 'transpose each window by up to so many semitones', least=0, most=127)
@@ -137,12 +140,16 @@ class TrainConfig:
     def __post_init__(self): check(self)
 
 # %% ../nbs/01c_settings.ipynb #877e7860
-SEED_RECIPE = dict(context=1024, batch_size=2, optimizer='adam', lr=1., schedule='noam', warmup=4000, smoothing=.1, clip=.5)
-TUNE_RECIPE = dict(batch_size=4, epochs=30, patience=4, optimizer='adamw', lr=2e-4, schedule='linear', warmup=20, val_every=0, transpose=3, stretch=.05)
+SEED_RECIPE = dict(context=1024, batch_size=2, smoothing=.1, clip=.5,
+                   optimizer='adam', lr=1., schedule='noam', warmup=4000)
+TUNE_RECIPE = dict(batch_size=4, epochs=30, patience=4, val_every=0, transpose=3, stretch=.05,
+                   optimizer='adamw', lr=2e-4, schedule='linear', warmup=20)
 
 # %% ../nbs/01c_settings.ipynb #7bb6231c
-BETAS,EPS,WEIGHT_DECAY = (.9,.98),1e-9,.1 # of AdamW; Muon shares the decay
-LOOK,ROW = 256,20                         # windows in a look at the validation split, at most; steps in a row of metrics.csv
+BETAS,EPS = (.9,.98),1e-9 # of Adam and AdamW
+WEIGHT_DECAY = .1         # of AdamW and Muon
+LOOK = 256 # windows in a look at the validation split, at most
+ROW = 20   # steps in a row of metrics.csv
 _gone = dict(betas=list(BETAS), eps=EPS, weight_decay=WEIGHT_DECAY, val_windows=LOOK, log_every=ROW, semitones=0)
 
 def train_config(
@@ -159,10 +166,10 @@ def train_config(
 @dataclass
 class Sampling:
     "How events are drawn."
-    temperature:float = setting(1., 'below 1 more careful, above 1 more daring; 0 takes the likeliest each time', least=0)
+    temperature:float = setting(1., 'below 1 more careful, above 1 more daring; 0 takes the likeliest', least=0)
     top_k:int = setting(0, 'draw among the k likeliest events; 0 for all', least=0)
-    top_p:float = setting(.99, 'draw among the events that together hold this share of the probability', above=0, most=1)
-    min_p:float = setting(0., 'leave out events that are less than this share as likely as the likeliest', least=0, most=1)
+    top_p:float = setting(.99, 'draw among the likeliest events that together hold this share', above=0, most=1)
+    min_p:float = setting(0., 'leave out what is less than this share as likely as the likeliest', least=0, most=1)
     grammar:bool = setting(True, 'offer only what may follow, and only keys that a piano has')
     max_hold:float = setting(5., 'seconds after which a key is let go', above=0)
     max_rest:float = setting(2., 'seconds of silence after which something is struck, until the end is near', above=0)
