@@ -11,7 +11,7 @@ __all__ = ['check_names', 'all_or_none', 'write_file', 'check_writable', 'new_fo
 import os, shutil
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from filelock import FileLock
 from tqdm.auto import tqdm
 
@@ -73,7 +73,9 @@ def check_writable(
 ):
     "`OSError` if nothing can be written in `folder`, or where it is to be, or not under one of the names."
     check_names(*(Path(folder)/o for o in names))
-    try: check_names(Path(folder)/'.trial')
+    at = _standing(Path(folder)/'a file')
+    try:
+        with TemporaryFile(dir=at): pass                  # one without a name: a kill leaves nothing behind
     except OSError as e: raise type(e)(f'nothing can be written in {folder}: {e.strerror}.') from None
 
 # %% ../nbs/000_files.ipynb #9eefa372

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 import numpy as np, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from music_transformer import data, processor
+from music_transformer import corpus, files
 from music_transformer.data import MidiError, Performance, note_dtype, read_midi, write_midi
 from music_transformer.processor import (EOS, MAX_SHIFT, NOTE_OFF, NOTE_ON, PAD, SOS, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE,
     Augment, TokenStore, Windows, decode, encode, epoch_stream, prepare)
@@ -296,7 +296,7 @@ def test_store_holds_the_pieces(midi, whole):
     for i,row in enumerate(s.pieces):
         p = read_midi(midi/row.file)
         assert np.array_equal(s[i], encode(p)) and row.notes==len(p) and row.merged==len(p)-len(decode(s[i]))
-        assert row.split==data.content_split((midi/row.file).read_bytes())
+        assert row.split==corpus.content_split((midi/row.file).read_bytes())
     for name in ('train','validation','test'):
         rows = [i for i,r in enumerate(s.pieces) if r.split==name]
         if rows: assert np.array_equal(s.split(name), np.concatenate([s[i] for i in rows]))
@@ -410,9 +410,9 @@ def test_only_a_store_is_ever_replaced(midi, store, tmp_path):
     assert (tmp_path/'my.npz').read_bytes()==b'PK dear' and (tmp_path/'weights.npz').read_bytes()==weights and len(TokenStore(store))==30
 
 def test_what_is_put_into_a_store_meanwhile_stays(midi, store, monkeypatch):
-    real = processor._encode_corpus
+    real = corpus._encode_corpus
     def slowly(*a): (store/'diary.txt').write_text('dear'); return real(*a)
-    monkeypatch.setattr(processor, '_encode_corpus', slowly)
+    monkeypatch.setattr(corpus, '_encode_corpus', slowly)
     with pytest.raises(ValueError, match='diary.txt'): prepare(midi, store, n_workers=1, progress=False)
     assert (store/'diary.txt').read_text()=='dear' and len(TokenStore(store))==30
 
@@ -420,15 +420,15 @@ def test_where_nothing_can_be_written_is_noticed_before_any_work(midi, public, m
     (public/'ro').mkdir(mode=0o555)
     def work():
         if os.geteuid()==0: os.setuid(65534)                              # root may write anywhere
-        monkeypatch.setattr(processor, 'corpus', lambda o: pytest.fail('began to read'))
+        monkeypatch.setattr(corpus, 'corpus', lambda o: pytest.fail('began to read'))
         for o in ('ro/store','ro/store.npz','ro/a/b/store'):
             with pytest.raises(PermissionError, match='nothing can be written'): prepare(midi, public/o, n_workers=1, progress=False)
     assert in_child(work)==0
 
 def test_two_preparations_of_one_store(midi, tmp_path, monkeypatch):
     "The second is refused at once, not after all its work."
-    monkeypatch.setattr(processor, '_encode_corpus', lambda *a: pytest.fail('began to encode'))
-    with data.new_folder(tmp_path/'s'):
+    monkeypatch.setattr(corpus, '_encode_corpus', lambda *a: pytest.fail('began to encode'))
+    with files.new_folder(tmp_path/'s'):
         with pytest.raises(OSError, match='another process'): prepare(midi, tmp_path/'s', n_workers=1, progress=False)
 
 # ---- packed into one file ----
@@ -467,7 +467,7 @@ def test_nothing_but_torch_numpy_and_accelerate_is_needed(whole, tmp_path):
     TokenStore(whole).pack(tmp_path/'a.npz')
     code = """if True:
         import sys
-        absent = 'pooch','pretty_midi','mido','fastcore','symusic','soundfile','matplotlib','ipywidgets','IPython','tensorboard','pandas','scipy'
+        absent = 'pooch','pretty_midi','mido','symusic','soundfile','matplotlib','ipywidgets','IPython','tensorboard','pandas','scipy'
         class Only:                                        # not there, as far as anyone can find out
             def __init__(self, f): self.f = f
             def find_spec(self, name, *a): return None if name.partition('.')[0] in absent else self.f.find_spec(name, *a)
@@ -556,9 +556,9 @@ def test_a_broken_file_in_a_zip_is_listed(mixed, tmp_path, fault):
 
 @pytest.mark.parametrize('n_workers, cores', [(2,2), (0,1)])
 def test_a_file_that_kills_its_reader_is_listed(mixed, tmp_path, n_workers, cores, monkeypatch):
-    real = data.read_midi
+    real = corpus.read_midi
     monkeypatch.setattr(os, 'cpu_count', lambda: cores)
-    monkeypatch.setattr(data, 'read_midi', lambda raw, title='': os.kill(os.getpid(), signal.SIGKILL) if title=='good1' else real(raw, title=title))
+    monkeypatch.setattr(corpus, 'read_midi', lambda raw, title='': os.kill(os.getpid(), signal.SIGKILL) if title=='good1' else real(raw, title=title))
     def work():
         s = prepare(mixed, tmp_path/'s', n_workers=n_workers, progress=False)
         assert len(s)==5 and [o['file'] for o in s.info['skipped']]==['good1.mid']
@@ -571,7 +571,7 @@ def test_a_zip_of_any_name_and_a_bomb_in_it(mixed, tmp_path):
         o.writestr('bomb.mid', (mixed/'good0.mid').read_bytes()+bytes(2**25))
     s = prepare(z, tmp_path/'s', n_workers=1, progress=False)
     assert len(s)==6 and [o['file'] for o in s.info['skipped']]==['bomb.mid'] and 'larger than 8 MB' in s.info['skipped'][0]['reason']
-    assert len(data.corpus(z)[0].read_bytes())==2**23+1                # as much as it takes to know
+    assert len(corpus.corpus(z)[0].read_bytes())==2**23+1                # as much as it takes to know
 
 # ---- a full disk ----
 
