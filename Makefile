@@ -1,43 +1,61 @@
-# make music: hear a piece.  make test: check everything.  make lab: read the notebooks.  make docs: the site, in _docs.  make readme: README.md from nbs/index.ipynb.  make examples: the pieces in examples, anew.
-# make judge: all of MAESTRO against another reading of it.  make fuzz: the reader against 20,000 broken files.  make corpus-speed: how fast a corpus is prepared.  make trial: what a setting is worth at equal computing time.
+# `make` alone lists what there is.
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
+.DEFAULT_GOAL := help
+.PHONY: help music lab check test export style docs readme examples judge fuzz corpus-speed trial clean
 
-.PHONY: music examples lab test docs readme judge fuzz corpus-speed trial clean
+help: ## what there is
+	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-14s%s\n' "$$name" "$$what"; done
 
-music: $(VENV)/.music
+music: $(VENV)/.music ## sets itself up and composes thirty seconds into out/
 	$(BIN)/mt-compose --seconds 30 --seed 1 --out out
 
-examples: $(VENV)/.dev
+lab: $(VENV)/.dev ## reads the notebooks in JupyterLab
+	$(BIN)/jupyter lab nbs
+
+export: $(VENV)/.dev ## writes the modules from the notebooks
+	$(BIN)/nbdev-export
+
+style: $(VENV)/.dev ## ruff, fastai's style checker, the modules as exported
+	rm -rf .tmp_export && cp -r music_transformer .tmp_export
+	$(BIN)/nbdev-export
+	diff -r -x __pycache__ .tmp_export music_transformer # the modules are what the notebooks export
+	rm -rf .tmp_export
+	$(BIN)/ruff check -q
+	$(BIN)/chkstyle nbs
+
+check: style ## before each commit: style and the fast tests, a minute
+	$(BIN)/pytest -q -m 'not slow' tests/test_style.py tests/test_notebooks.py tests/test_data.py
+
+test: export OMP_NUM_THREADS = 1
+test: style ## everything; sets itself up first
+	$(BIN)/nbdev-test --n-workers 2
+	$(BIN)/pytest -q -rs
+
+docs: $(VENV)/.dev ## the site, in _docs
+	$(BIN)/python docs/rooms.py
+	$(BIN)/python docs/pages.py .tmp_site
+	$(BIN)/sphinx-build -q -W --keep-going -c docs .tmp_site _docs
+
+readme: $(VENV)/.dev ## README.md from nbs/index.ipynb, and the map of the rooms
+	$(BIN)/python docs/rooms.py
+	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
+	sed -i.bak 's#(\.\./#(#g' README.md && rm README.md.bak
+
+examples: $(VENV)/.dev ## the pieces in examples/, anew
 	for s in 1 2 3; do \
 	  $(BIN)/mt-compose --seconds 120 --seed $$s --out examples/two-minutes && \
 	  $(BIN)/mt-compose --primer examples/prelude.mid --seconds 30 --seed $$s --out examples/prelude-continued || exit; \
 	done
 	$(BIN)/python docs/studio.py
 
-lab: $(VENV)/.dev
-	$(BIN)/jupyter lab nbs
-
-test: export OMP_NUM_THREADS = 1
-test: $(VENV)/.dev
-	rm -rf .tmp_export && cp -r music_transformer .tmp_export
-	$(BIN)/nbdev-export
-	diff -r -x __pycache__ .tmp_export music_transformer # the modules are what the notebooks export
-	rm -rf .tmp_export
-	$(BIN)/nbdev-test --n-workers 2
-	$(BIN)/pytest -q -rs
-
-docs: $(VENV)/.dev
-	$(BIN)/python docs/pages.py .tmp_site
-	$(BIN)/sphinx-build -q -W --keep-going -c docs .tmp_site _docs
-
-readme: $(VENV)/.dev
-	$(BIN)/jupyter nbconvert --log-level WARN --to markdown --output-dir . --output README nbs/index.ipynb
-	sed -i.bak 's#(\.\./#(#g' README.md && rm README.md.bak
-
+judge: ## all of MAESTRO against another reading of it
+fuzz: ## the reader against 20,000 broken files
+corpus-speed: ## how fast a corpus is prepared, beside other readers
+trial: ## what a setting is worth at equal computing time
 judge fuzz corpus-speed trial: $(VENV)/.dev
 	$(BIN)/python tests/$(subst -,_,$@).py $(ARGS)
 
@@ -51,5 +69,5 @@ $(VENV)/.dev: $(FACTS)
 	$(BIN)/pip install -q -c constraints.txt -e '.[dev,docs]'
 	touch $@ $(VENV)/.music
 
-clean:
+clean: ## removes what these commands made
 	rm -rf $(VENV) out _proc _docs .tmp_site .tmp_export

@@ -1,5 +1,5 @@
 "How Sphinx makes the site out of what `pages.py` laid ready."
-import ast, importlib, inspect, re, shutil, sys
+import ast, importlib, inspect, shutil, sys
 from pathlib import Path
 from configparser import ConfigParser
 from latex2mathml.converter import convert

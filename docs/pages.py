@@ -7,7 +7,7 @@ from fastcore.docments import docments, empty
 from fastcore.nbio import read_nb, write_nb, mk_cell
 from PIL import Image
 from nbdev.config import get_config
-from nbdev.process import NBProcessor, Processor
+from nbdev.process import Processor
 from nbdev.processors import FilterDefaults, _def_names, _want_doc
 from nbdev import processors as P
 
@@ -42,7 +42,7 @@ def table(f):
     rows = []
     for name,o in docments(f, full=True).items():
         if name in ('self','cls') or (name=='return' and not o.docment): continue
-        cells = [f'*returns*' if name=='return' else f'`{name}`', *(f'`{c}`' if c else '' for c in (words(o.anno), words(o.default if o.default is empty else repr(o.default)))), o.docment or '']
+        cells = ['*returns*' if name=='return' else f'`{name}`', *(f'`{c}`' if c else '' for c in (words(o.anno), words(o.default if o.default is empty else repr(o.default)))), o.docment or '']
         rows.append([c.replace('|', r'\|').replace('\n', ' ') for c in cells])
     if not any(r[3] for r in rows): return ''
     head = ['argument','type','default','']

@@ -192,6 +192,7 @@ def _maestro_pieces(root, table, files):
         raise ValueError(f'{where} lists {len(rows)} files, and none of them is there; the first is {rows[0].file}.')
     return pieces
 
+# %% ../nbs/01a_corpus.ipynb #9a74a3c6
 def _maestro_rows(root, table):
     "A piece for each row of the table; `ValueError` says what is wrong with it."
     try: text = _read(root, table).decode('utf-8-sig')
@@ -377,6 +378,7 @@ def _packed(tokens, rows, info):
     np.savez_compressed(buf, tokens=tokens, pieces=table, store=facts)
     return buf.getvalue()
 
+# %% ../nbs/01a_corpus.ipynb #d9401173
 def _open_store(path):
     "Tokens, rows and facts of a folder or a packed file; only the facts if the vocabulary is another."
     if path.is_dir():
@@ -391,6 +393,7 @@ def _open_store(path):
         tokens.flags.writeable = False
         return tokens,_rows(z['pieces'].tobytes().decode()),info
 
+# %% ../nbs/01a_corpus.ipynb #fcc0be63
 def _is_whole(tokens, pieces, n_tokens):
     "Whether the table says of the tokens what they are, piece by piece."
     ends = np.cumsum([0,*pieces['length']])

@@ -12,7 +12,7 @@ __all__ = ['DIRECTIONS', 'AHEAD', 'COMPOSERS', 'EDGES', 'N_CLASSES', 'ahead', 'c
 from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
-from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP
+from .processor import elapsed, touches, NOTE_OFF, TIME_SHIFT, SOS, STEP
 
 # %% ../nbs/01d_directions.ipynb #ee7a01cd
 DIRECTIONS = 'notes_per_second','loudness','height','sounding'
@@ -20,14 +20,12 @@ AHEAD = 1000 # steps: ten seconds
 
 def _told(ids):
     "The step after each id, the keys down; and, summed so far: strikes, their velocities, pitches, steps times keys down."
-    wait = np.where((ids>=TIME_SHIFT) & (ids<VELOCITY), ids-TIME_SHIFT+1, 0)
+    now = elapsed(ids)
     strike,release = ids<NOTE_OFF,(ids>=NOTE_OFF) & (ids<TIME_SHIFT)
-    loud = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
-    bins = np.append(16, ids[loud]-VELOCITY)
-    velocity = bins[np.searchsorted(loud, np.arange(len(ids)), side='right')]*4+2
     down = np.cumsum(strike*1-release)
-    sums = np.stack([strike, strike*velocity, strike*ids, wait*down])
-    return wait.cumsum(),down,np.cumsum(sums, axis=1)
+    velocity = touches(ids)*4+2
+    sums = [strike, strike*velocity, strike*ids, np.diff(now, prepend=0)*down]
+    return now,down,np.cumsum(sums, axis=1)
 
 # %% ../nbs/01d_directions.ipynb #493d59ed
 def ahead(

@@ -13,7 +13,7 @@ __all__ = ['GROUP', 'TOLD', 'N_KINDS', 'NOT_DUE', 'GIVE_UP', 'LONG', 'Group', 'M
 from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from fastcore.basics import patch
-from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP
+from .processor import elapsed, touches, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP
 
 # %% ../nbs/01b_echo.ipynb #857bb9b2
 GROUP = 4 # steps of 10 ms: strikes no later than this after a group's first belong to it
@@ -135,17 +135,13 @@ class Echoes:
 # %% ../nbs/01b_echo.ipynb #501736f7
 def _groups(ids):
     "The step after each id; of each strike its group, key and velocity bin; the step at which each group starts."
-    shift = (ids>=TIME_SHIFT) & (ids<VELOCITY)
-    now = np.where(shift, ids-TIME_SHIFT+1, 0).cumsum()
-    loud = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
-    bins = np.append(16, ids[loud]-VELOCITY)
-    velocity = bins[np.searchsorted(loud, np.arange(len(ids)), side='right')] # the last so far
+    now = elapsed(ids)
     strike = np.flatnonzero(ids<NOTE_OFF)
     start,group = [-GROUP-1],[]
     for step in now[strike].tolist():
         if step>start[-1]+GROUP: start.append(step)
         group.append(len(start)-1)
-    return now, np.array(group, int), ids[strike], velocity[strike], np.array(start)
+    return now, np.array(group, int), ids[strike], touches(ids)[strike], np.array(start)
 
 # %% ../nbs/01b_echo.ipynb #ec63a89a
 def echoes(
@@ -354,6 +350,7 @@ def go_on_told(self:Echo):
     late = t.source>=len(self.groups) or self.groups[t.source].start>t.until
     if late or t.missed==GIVE_UP: self.told = None
 
+# %% ../nbs/01b_echo.ipynb #9fae755b
 @patch
 def follow_plan(self:Echo):
     "After each group: begin, go on with or end a return that is planned."

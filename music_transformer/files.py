@@ -28,6 +28,7 @@ def _try_name(path):
         trial.parent.mkdir(parents=True, exist_ok=True)
         trial.touch()
 
+# %% ../nbs/000_files.ipynb #173cfb7d
 def check_names(
     *paths, # of files that are to be written; their folders need not be there yet
 ):

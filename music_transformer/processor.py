@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 
 # %% auto #0
 __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS', 'VOCAB_SIZE', 'STEP', 'MAX_SHIFT',
-           'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'decode', 'Grammar', 'legal']
+           'VOCAB_VERSION', 'token_name', 'on_grid', 'encode', 'elapsed', 'touches', 'decode', 'Grammar', 'legal']
 
 # %% ../nbs/01_processor.ipynb #70b77a5e
 from importlib import import_module
@@ -27,7 +27,7 @@ def token_name(
 )->str:
     "What an id means, in words: `note_on 60`, `time_shift 0.25 s`."
     if not 0<=i<VOCAB_SIZE: raise ValueError(f'id {i} is outside the vocabulary 0-{VOCAB_SIZE-1}')
-    if i<NOTE_OFF:   return f'note_on {i}'
+    if i<NOTE_OFF: return f'note_on {i}'
     if i<TIME_SHIFT: return f'note_off {i-NOTE_OFF}'
     if i<VELOCITY:   return f'time_shift {(i-TIME_SHIFT+1)*STEP:.2f} s'
     if i<PAD:        return f'velocity {i-VELOCITY}'
@@ -59,8 +59,8 @@ def _in_order(p):
     "Time, strike or not, pitch and velocity bin of all events; at one time ends before strikes, low before high."
     n = p.notes
     on,off,pitch,velocity = on_grid(np.rint(n['start']/STEP), np.rint(n['end']/STEP), n['pitch'], n['velocity'])
-    time,touch = np.concatenate([off, on]),np.concatenate([velocity, velocity])//4
-    strike,pitch = np.repeat([False,True], len(on)),np.concatenate([pitch, pitch])
+    strike = np.repeat([False,True], len(on))
+    time,pitch,touch = np.append(off, on),np.tile(pitch, 2),np.tile(velocity//4, 2)
     order = np.lexsort((pitch, strike, time))
     return time[order],strike[order],pitch[order],touch[order]
 
@@ -84,12 +84,28 @@ def encode(
     return ids
 
 # %% ../nbs/01_processor.ipynb #d1bdca6f
+def elapsed(
+    ids:np.ndarray, # (N,) int64
+)->np.ndarray:      # (N,)
+    "The step after each id: how long the piece has lasted."
+    shift = (ids>=TIME_SHIFT) & (ids<VELOCITY)
+    return np.cumsum(np.where(shift, ids-TIME_SHIFT+1, 0))
+
+def touches(
+    ids:np.ndarray, # (N,) int64
+)->np.ndarray:      # (N,)
+    "The velocity bin in force after each id: the last so far, 16 before any."
+    loud = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
+    bins = np.append(16, ids[loud]-VELOCITY)
+    return bins[np.searchsorted(loud, np.arange(len(ids)), side='right')]
+
+# %% ../nbs/01_processor.ipynb #84c9dd87
 def _checked(ids):
     "Any ids as whole numbers (N,). `ValueError` for what is none of the vocabulary."
     given = np.asarray(ids).reshape(-1)
     ids = given.astype(np.int64)
     if not (ids==given).all(): raise ValueError('ids must be whole numbers')
-    if not ((ids>=0) & (ids<VOCAB_SIZE)).all(): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
+    if ((ids<0) | (ids>=VOCAB_SIZE)).any(): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
     return ids
 
 def decode(
@@ -97,14 +113,11 @@ def decode(
 )->Performance:
     "Turn ids into a performance. Never fails on ids of the vocabulary: what makes no sense is passed over."
     ids = _checked(ids)
-    shift = (ids>=TIME_SHIFT) & (ids<VELOCITY)
-    now = np.cumsum(np.where(shift, ids-TIME_SHIFT+1, 0))
-    loud = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
+    now = elapsed(ids)
     key = np.flatnonzero(ids<TIME_SHIFT)                                # the note_ons and note_offs
     key = key[np.argsort(ids[key]%128, kind='stable')]                  # each key's own story, in order
-    time,pitch,strike = now[key],ids[key]%128,ids[key]<NOTE_OFF
-    bins = np.append(16, ids[loud]-VELOCITY)
-    touch = bins[np.searchsorted(loud, key)]                            # the last so far
+    time,pitch,touch = now[key],ids[key]%128,touches(ids)[key]
+    strike = ids[key]<NOTE_OFF
     end = now[-1] if len(now) else 0
     same = np.diff(pitch)==0
     off = np.append(np.where(same, time[1:], end), end)[:len(time)]

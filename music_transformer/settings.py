@@ -9,9 +9,8 @@ __all__ = ['SCHEDULES', 'SEED_RECIPE', 'TUNE_RECIPE', 'BETAS', 'EPS', 'WEIGHT_DE
            'ModelConfig', 'TrainConfig', 'train_config', 'Sampling', 'parsed']
 
 # %% ../nbs/01c_settings.ipynb #531153b9
-import json, math
-from dataclasses import asdict, dataclass, field, fields
-from pathlib import Path
+import math
+from dataclasses import dataclass, field, fields
 from .processor import VOCAB_SIZE
 
 # %% ../nbs/01c_settings.ipynb #00a7d10d

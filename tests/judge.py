@@ -3,7 +3,7 @@
     python tests/judge.py [maestro-v3.0.0-midi.zip [first [last]]]      # exit status 1 where a rule is broken"""
 import bisect, io, os, sys, warnings, zipfile
 from collections import Counter, defaultdict
-import numpy as np, pretty_midi
+import pretty_midi
 from tqdm import tqdm
 from music_transformer.data import download_maestro, read_midi
 from music_transformer.processor import NOTE_OFF, PAD, VELOCITY, encode, decode

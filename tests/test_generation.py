@@ -3,7 +3,7 @@ import inspect, pydoc
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from music_transformer.data import Performance
-from music_transformer.generation import Ending, Sampling, Take, generate, stream
+from music_transformer.generation import Ending, Sampling, Take, generate
 from music_transformer.model import ModelConfig, MusicTransformer
 from music_transformer.processor import EOS, Grammar, NOTE_OFF, SOS, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE, decode, encode
 

@@ -3,7 +3,7 @@ import numpy as np, pytest, torch
 from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, Step, rel_attention
 from music_transformer.generation import generate, stream, Take, Ending, Sampling, compose
 from music_transformer.processor import Grammar
-from music_transformer.processor import SOS, EOS, PAD, NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode, decode
+from music_transformer.processor import SOS, EOS, NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode, decode
 from music_transformer.data import Performance
 
 small = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64, max_distance=40, position='relative')

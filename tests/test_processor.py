@@ -1,6 +1,5 @@
 "The eight rules of the vocabulary, each against a slow reading of it; windows; the token store under damage and kills."
 import csv, errno, io, json, os, resource, shutil, signal, subprocess, sys, time, zipfile
-import mmap # np.load wants it; as `nobody` it might not be found
 from collections import defaultdict
 from pathlib import Path
 import numpy as np, pytest

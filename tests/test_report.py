@@ -56,7 +56,6 @@ def test_the_steps_of_training_come_from_its_settings():
 
 def test_samples_are_long_enough_and_marked_by_pass():
     html = json.dumps(cell('read_samples(')['outputs'])
-    from music_transformer.data import read_midi
     for o in (path.parent/'run/samples').glob('*.mid'):
         step = int(o.stem.partition('-')[2])
         assert re.search(rf'step {step}, pass \d\.\d\d', html), step

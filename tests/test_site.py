@@ -1,5 +1,5 @@
 "The site as a visitor meets it: built once, then every page opened in a real browser, on a desk and on a phone."
-import functools, http.server, json, os, re, subprocess, sys, threading
+import functools, http.server, os, re, subprocess, sys, threading
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urljoin
 import pytest
