@@ -19,7 +19,7 @@ DIRECTIONS = 'notes_per_second','loudness','height','sounding'
 AHEAD = 1000 # steps: ten seconds
 
 def _told(ids):
-    "The step after each id, the keys down; and, summed so far: strikes, their velocities, pitches, steps times keys down."
+    "The step after each id, the keys down; summed so far: strikes, their velocities and pitches, steps times keys."
     now = elapsed(ids)
     strike,release = ids<NOTE_OFF,(ids>=NOTE_OFF) & (ids<TIME_SHIFT)
     down = np.cumsum(strike*1-release)
@@ -118,9 +118,11 @@ _ranges = dict(notes_per_second=(0,40), loudness=(1,127), height=(21,108), sound
 def _timeline(name, wish):
     "A wish as a list of (second, value). `ValueError` says what is wrong with it."
     pairs = [(0, wish)] if isinstance(wish, (int,float,str)) or wish is None else list(wish)
+    wanted = f'{name} must be a value or a list of (second, value)'
     try: pairs = [(float(when), value) for when,value in pairs]
-    except (TypeError, ValueError): raise ValueError(f'{name} must be a value or a list of (second, value), not {wish!r}') from None
-    if [o for o,_ in pairs]!=sorted(o for o,_ in pairs): raise ValueError(f'{name} must name its seconds in order, not {wish!r}')
+    except (TypeError, ValueError): raise ValueError(f'{wanted}, not {wish!r}') from None
+    times = [o for o,_ in pairs]
+    if times!=sorted(times): raise ValueError(f'{wanted}, the seconds in order, not {wish!r}')
     return [(when, _class(name, value)) for when,value in pairs]
 
 def _class(name, value)->int:
@@ -131,7 +133,8 @@ def _class(name, value)->int:
         if not found: raise ValueError(f'composer must be one of {", ".join(COMPOSERS)}, not {value!r}')
         return found
     low,high = _ranges[name]
-    if isinstance(value, (bool,str)) or not low<=value<=high: raise ValueError(f'{name} must lie in {low}-{high}, not {value!r}')
+    if isinstance(value, (bool,str)) or not low<=value<=high:
+        raise ValueError(f'{name} must lie in {low}-{high}, not {value!r}')
     return int(np.searchsorted(EDGES[name], value, side='right'))+1
 
 # %% ../nbs/01d_directions.ipynb #98cdda84
@@ -141,9 +144,10 @@ class Wishes:
         begin:float=0, # the second at which they begin: a primer's end
         **wishes,      # of `DIRECTIONS`, or composer: a value, or a list of (second, value)
     ):
+        known = *DIRECTIONS,'composer'
         for k in wishes:
-            if k not in (*DIRECTIONS,'composer'): raise ValueError(f'there is no wish {k}; there are {", ".join(DIRECTIONS)} and composer')
-        self.begin,self.lines = begin,[_timeline(k, wishes.get(k)) for k in (*DIRECTIONS,'composer')]
+            if k not in known: raise ValueError(f'there is no wish {k}; there are {", ".join(known)}')
+        self.begin,self.lines = begin,[_timeline(k, wishes.get(k)) for k in known]
 
     def __bool__(self): return any(c for line in self.lines for _,c in line)
 

@@ -124,7 +124,8 @@ def save(self:Index,
     "Write the index as one file."
     buf = io.BytesIO()
     about = json.dumps(dict(version=VERSION, names=self.names), ensure_ascii=False).encode()
-    np.savez_compressed(buf, marks=self.marks, count=self.count, minutes=self.minutes, about=np.frombuffer(about, np.uint8))
+    arrays = dict(marks=self.marks, count=self.count, minutes=self.minutes)
+    np.savez_compressed(buf, about=np.frombuffer(about, np.uint8), **arrays)
     return write_file(path, buf.getvalue())
 
 @patch(cls_method=True)
@@ -138,7 +139,8 @@ def load(cls:Index,
         about = json.loads(found.pop('about').tobytes())
     except FileNotFoundError: raise
     except Exception as e: raise ValueError(f'{path} is not an index of originality ({type(e).__name__}).') from None
-    if about.get('version')!=VERSION: raise ValueError(f'{path} is an index of version {about.get("version")}, not {VERSION}; build it again.')
+    version = about.get('version')
+    if version!=VERSION: raise ValueError(f'{path} is an index of version {version}, not {VERSION}; build it again.')
     return cls(**found, names=about['names'])
 
 # %% ../nbs/06a_originality.ipynb #56a4039d
@@ -269,7 +271,8 @@ def line(self:Originality)->str:
     run = next(o for o in self.runs if not o.common)
     where = self.names[run.piece]
     key = 'in the same key' if not run.up else f'{run.up:+} semitones'
-    chance = '' if np.isnan(self.chance) else f'; so long a run in as much real music never met: {max(self.chance, .01):.0%}'
+    chance = f'; so long a run in as much real music never met: {max(self.chance, .01):.0%}'
+    if np.isnan(self.chance): chance = ''
     return f'longest shared run {self.longest} notes ({where}, {key}){chance}'
 
 @patch
