@@ -1,10 +1,11 @@
-"Lengths, ends and rests of composed pieces, the plan of returns, and how settings are explained: what is too long for the lesson."
-import inspect, pydoc
+"Lengths, ends and rests of composed pieces, rules of one's own, the plan of returns, and how settings are explained: what is too long for the lesson."
+import inspect, os, pydoc
 import numpy as np, pytest, torch
 from hypothesis import given, settings, strategies as st
 from music_transformer.data import Performance
-from music_transformer.generation import Ending, Sampling, Take, generate
-from music_transformer.model import ModelConfig, MusicTransformer
+from music_transformer.echo import Planned
+from music_transformer.generation import Ending, Past, Returns, Rule, Sampling, Take, generate, wait_at_most, stream
+from music_transformer.model import Cache, ModelConfig, MusicTransformer, Step
 from music_transformer.processor import EOS, Grammar, NOTE_OFF, SOS, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE, decode, encode
 
 @pytest.fixture(scope='module')
@@ -102,3 +103,116 @@ def test_a_plan_is_of_its_seed_and_its_piece():
     free = generate(net, seconds=9, seed=2, returns=None)
     told = generate(net, seconds=9, seed=2, returns=[(5, 1, 3)])
     assert free.info['returns']==[] and 5<=told.info['returns'][0]['when']<=8
+
+class Given(Rule):
+    "Notes that are there already, round which a model composes. Their keys are theirs alone."
+    def __init__(self, p):
+        self.keys,self.due,past = np.unique(p.notes['pitch']),[],Past()
+        for i in encode(p)[1:-1].tolist():
+            past.push(i)
+            if i<TIME_SHIFT: self.due.append((past.steps, i, past.velocity))
+
+    def next(self, past):
+        "What is put in now, if anything is."
+        if not self.due or self.due[0][0]>past.steps: return None
+        _,i,velocity = self.due[0]
+        return i if i>=NOTE_OFF or past.velocity==velocity else VELOCITY+velocity
+
+    def push(self, i, past):
+        if self.due and (past.steps, i)==self.due[0][:2]: del self.due[0]
+
+    def veto(self, past, allowed):
+        if not self.due: return
+        key,now = self.due[0][1],self.next(past)
+        allowed[[*self.keys, *(NOTE_OFF+self.keys), EOS]] = False
+        wait_at_most(self.due[0][0]-past.steps, allowed)
+        if now is None: return
+        allowed[:] = False
+        allowed[[now, key]] = True             # the key too: no velocity is offered that no strike could follow
+
+    def bias(self, past, logits):
+        now = self.next(past)
+        if now is not None and now>=VELOCITY: logits[self.due[0][1]] = -np.inf  # not yet
+
+@pytest.mark.parametrize('tails', (1, 4))
+def test_notes_that_are_given_are_a_rule(model, tails):
+    melody = Performance([(.5+i*.7, 1.1+i*.7, 72+(i*5)%12, 60+4*i) for i in range(8)])
+    for p in generate(model, seconds=6.5, seed=[1,2], tails=tails, rules=[Given(melody)]):
+        ids = p.info['ids']
+        n = len(ids[ids!=EOS])
+        assert np.array_equal(encode(decode(ids))[:n], ids[:n]) and len(p)>2*len(melody)
+        asked,got = decode(encode(melody)).notes,p.notes[np.isin(p.notes['pitch'], melody.notes['pitch'])]
+        assert [tuple(o) for o in got[:len(asked)]]==[tuple(o) for o in asked]
+
+class Advised(Rule):
+    "A second model, which hears the same, has a say."
+    def __init__(self, model): self.model,self.step,self.logits = model,None,None
+    def __deepcopy__(self, memo): return Advised(self.model)
+    def push(self, i, past):
+        if not self.step:
+            cache = Cache(self.model.cfg.max_distance)
+            self.logits = self.model(torch.tensor([past.ids]), cache)[:,-1]
+            self.step = Step(self.model, cache)
+        else: self.logits = self.step([i])
+    def bias(self, past, logits):
+        if self.logits is not None: logits += self.logits[0]
+
+class Back(Rule):
+    "After a while, a wish: back to the beginning."
+    wished = False
+    def tell(self, past, heard):
+        if self.wished or past.steps<400: return
+        heard.plan.append(Planned(4, 1, 3))
+        self.wished = True
+
+def tiny(**kw):
+    torch.manual_seed(0)
+    return MusicTransformer(ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, **kw)).eval()
+
+def test_wishes_are_rules(model):
+    free,led = (generate(model, tokens=150, seed=1, rules=o) for o in ([], [Advised(tiny())]))
+    ids = led.info['ids']
+    assert np.array_equal(encode(decode(ids))[:140], ids[:140]) and ids.tolist()!=free.info['ids'].tolist()
+    net = tiny(echo=True, conv=4)
+    with torch.no_grad():
+        for o in net.answer.parameters(): o.mul_(20)                              # it heeds what it hears
+    plan = [(5, 1, 3), (8, 2, 4)]
+    a = generate(net, seconds=9, seed=2, returns=plan)
+    b = generate(net, seconds=9, seed=2, returns=None, rules=[Returns([Planned(*o) for o in plan])])
+    assert a.info['ids'].tolist()==b.info['ids'].tolist() and a.info['returns']==b.info['returns']
+    back,plain = (generate(net, seconds=9, seed=2, returns=None, tails=4, rules=o) for o in ([Back()], []))
+    a,b = back.info['ids'].tolist(),plain.info['ids'].tolist()
+    assert a!=b and decode(os.path.commonprefix([a, b])).seconds>=4              # the same until then
+
+class Only(Rule):
+    "A few keys; and how many were struck."
+    def __init__(self, *keys): self.keys,self.n = keys,0
+    def push(self, i, past): self.n += i<NOTE_OFF
+    def veto(self, past, allowed): allowed[np.isin(np.arange(NOTE_OFF), self.keys, invert=True).nonzero()] = False
+
+@settings(max_examples=20, deadline=None)
+@given(keys=st.sets(st.integers(21, 108), min_size=1, max_size=3), seed=st.integers(0, 99))
+def test_a_rule_about_keys_leaves_a_way_on(keys, seed):
+    logits = 6*torch.randn(VOCAB_SIZE, generator=torch.Generator().manual_seed(seed))
+    t = Take([SOS], seed, Ending(6), Sampling(), rules=[Only(*keys)])
+    while not t.over: t.draw(logits)
+    assert set(decode(t.ids).notes['pitch'])<=keys and t.rules[1].n==sum(i<NOTE_OFF for i in t.ids)
+
+def test_each_piece_has_rules_of_its_own(model):
+    rule = Only(60, 64, 67)
+    a,b = generate(model, seconds=5, seed=[1,2], rules=[rule])
+    assert rule.n==0 and a.info['ids'].tolist()==generate(model, seconds=5, seed=1, rules=[rule]).info['ids'].tolist()
+    assert set(b.notes['pitch'])<={60, 64, 67} and set(p for _,p,_ in stream(model, seconds=5, rules=[rule]))<={60, 64, 67}
+    with pytest.raises(ValueError, match='the rules leave nothing'): generate(model, seconds=5, rules=[Only()])
+
+def test_a_tail_is_a_copy():
+    t = Take([SOS], 1, Ending(90, tails=3), Sampling(), rules=[Only(60)])
+    for _ in range(99): t.draw(torch.zeros(VOCAB_SIZE))
+    before = t.ids[:],t.rules[1].n,t.past.struck.copy()
+    one,other = t.tail(0),t.tail(1)
+    for o in (one, other):
+        assert o.rules[0] is o.ending is o.rules[2].ending is not t.ending and o.ids is o.past.ids
+        while not o.over: o.draw(torch.zeros(VOCAB_SIZE))
+    assert one.ids!=other.ids and (t.ids,t.rules[1].n)==before[:2] and (t.past.struck==before[2]).all()
+    for _ in range(20): t.draw(torch.zeros(VOCAB_SIZE))
+    assert t.ids==one.ids[:len(t.ids)]                                           # the first goes on as if nothing had been
