@@ -18,7 +18,8 @@ import numpy as np, torch
 from fastcore.basics import patch
 from fastcore.docments import docments
 from torch import Tensor
-from .data import Performance, read_midi
+from .data import Performance
+from .midi import read_midi
 from .processor import decode, encode, token_name, Grammar, MAX_SHIFT, STEP, VOCAB_SIZE
 from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS
 from .settings import Sampling, check, setting
