@@ -326,11 +326,9 @@ def mt_benchmark(
     device:str=None,     # cpu or cuda; cuda where there is one
 ):
     "Measure attention, training step and generation beside the textbook's versions."
-    from music_transformer.files import write_file
-    from music_transformer.files import all_or_none, check_names
-    if json: check_names(json)                                                    # better to fail now than in four minutes
+    from music_transformer.files import check_names, write_file
+    if json: check_names(json)                           # better to fail now than in four minutes
     if device=='cpu': os.environ['ACCELERATE_USE_CPU'] = 'true'
     from music_transformer import benchmark
     r = benchmark.measure(quick, device)
-    if not json: return
-    with all_or_none(json) as [new]: write_file(new, dumps(r, indent=1).encode())
+    if json: write_file(json, dumps(r, indent=1).encode())
