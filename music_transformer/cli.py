@@ -1,4 +1,4 @@
-"""Five commands: prepare, train, evaluate, compose, render, over the notebooks before this one. (A sixth, `mt-benchmark`, has a notebook of its own.)
+"""Five commands: prepare, train, evaluate, compose, render. (A sixth, `mt-benchmark`, has a notebook of its own.)
 
 Docs: https://music-transformer.github.io/music_transformer/cli.html.md"""
 

@@ -189,7 +189,7 @@ def pieces(self:Feed, epoch:int):
         told = np.random.default_rng((c.seed, epoch, n))
         yield ids, stream_echoes(ids, c.told, told) if self.hears else None
 
-# %% ../nbs/03_training.ipynb #fadd3adf
+# %% ../nbs/03_training.ipynb #4ac771e5
 @patch
 def load(self:Feed, epoch:int):
     "Lay out the windows of an epoch. What of it is not made yet, is made now."
@@ -199,11 +199,12 @@ def load(self:Feed, epoch:int):
     self.windows = Windows(np.concatenate(ids), c.context, c.seed, epoch, c.transpose)
     self.echoes = joined(heard) if self.hears else None
     self.epoch = epoch
-    self.made,self.rest = [],self.pieces(epoch+1) if epoch+1<c.epochs else iter(())
+    self.made,self.rest = [],self.pieces(epoch+1)
 
 @patch
 def work_ahead(self:Feed):
-    "Make some pieces of the next epoch: all of them, by the end of this one."
+    "Make some pieces of the next epoch, if there is one: all of them, by the end of this one."
+    if self.epoch+1>=self.c.epochs: return
     n = math.ceil(len(self.store.pieces)*self.c.batch_size/len(self.windows))
     self.made.extend(islice(self.rest, n))
 
