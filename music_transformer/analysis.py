@@ -16,7 +16,8 @@ import numpy as np, torch
 from .data import Performance, read_midi
 from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, EOS, STEP, decode, encode
 from .model import MusicTransformer, ModelConfig
-from .training import PAST, read_metrics, score_windows
+from .evaluation import foresee, measure
+from .training import read_metrics
 from .generation import Sampling, generate
 
 # %% ../nbs/06_analysis.ipynb #c4f0f7b5
@@ -166,7 +167,6 @@ def plot_kinds(
     return fig
 
 # %% ../nbs/06_analysis.ipynb #f4f6e9a9
-@torch.no_grad()
 def loss_by_position(
     model:MusicTransformer,
     pieces:list,     # ids of each piece
@@ -174,16 +174,15 @@ def loss_by_position(
     windows:int=128, # score so many at most, evenly spread
 )->np.ndarray:       # (context,) nats
     "Mean loss at each place of a window."
-    at = [(ids,a) for ids in pieces for a in range(0, len(ids)-context, context)]
-    if not at: raise ValueError(f'pieces must hold one of more than context ({context}) ids; the longest has {max(map(len, pieces), default=0)}')
-    at = [at[i] for i in np.linspace(0, len(at)-1, min(windows, len(at))).astype(int)]
-    was,total = model.training,np.zeros(context)
-    model.eval()
-    for j in range(0, len(at), 8):
-        rows = [(np.asarray(ids[max(a-PAST,0):a+context+1], np.int64), min(a, PAST)) for ids,a in at[j:j+8]]
-        total += sum(nats for _,_,nats,*_ in score_windows(model, [(o[n:-1], o[n+1:], None, 0, o[:n], None) for o,n in rows]))
-    model.train(was)
-    return total/len(at)
+    at = [(ids,a+1,a+1+context) for ids in pieces for a in range(0, len(ids)-context, context)]
+    if not at:
+        longest = max(map(len, pieces), default=0)
+        raise ValueError(f'pieces must hold one of more than context ({context}) ids; the longest has {longest}')
+    spans = [at[i] for i in np.linspace(0, len(at)-1, min(windows, len(at))).astype(int)]
+    total = np.zeros(context)
+    for (ids,begin,end),logp in zip(spans, foresee(model, spans, context, 8)):
+        total += measure(logp, ids[begin:end]).nats
+    return total/len(spans)
 
 def plot_positions(
     nats,    # (context,) what `loss_by_position` returned
@@ -266,24 +265,24 @@ def plot_attention(
     return fig
 
 # %% ../nbs/06_analysis.ipynb #5e57108c
-@torch.no_grad()
 def end_chances(
     model:MusicTransformer,
     pieces:list,     # ids of each whole piece, `eos` at its end
     context:int=512, # ids in a window
 )->tuple: # (N,) and (M,): natural logarithms of the chance of `eos` at the ends, and wherever else nothing sounds
     "How likely an end is, in the last window of each piece and in one from its middle."
-    was,ends,others = model.training,[],[]
-    model.eval()
-    for ids in (np.asarray(o, np.int64) for o in pieces):
-        up = (NOTE_OFF<=ids) & (ids<TIME_SHIFT)
-        still = up & (np.cumsum(ids<NOTE_OFF)==np.cumsum(up))                   # the last key that was down has come up
-        for b in [len(ids)] + [len(ids)//2]*(len(ids)>2*context+1):
-            a,x = max(b-context-1, 0),torch.as_tensor(ids[:b], device=_device(model))[None]
-            logp = model(x[:,a:-1], past=x[:,max(a-PAST, 0):a])[0].float().log_softmax(-1)[:,EOS].cpu().numpy()
-            for k in np.flatnonzero(still[a:b-1]): (ends if ids[a+k+1]==EOS else others).append(float(logp[k]))
-    model.train(was)
+    spans = [(ids, max(len(ids)-context, 1), len(ids)) for ids in pieces]
+    spans += [(ids, len(ids)//2-context, len(ids)//2) for ids in pieces if len(ids)>2*context+1]
+    ends,others = [],[]
+    for (ids,begin,end),logp in zip(spans, foresee(model, spans, context)):
+        at = begin+np.flatnonzero(_silence(ids)[begin-1:end-1])
+        for k in at: (ends if ids[k]==EOS else others).append(float(logp[k-begin,EOS]))
     return np.array(ends),np.array(others)
+
+def _silence(ids):
+    "After which ids the last key that was down has just come up."
+    up = (NOTE_OFF<=ids) & (ids<TIME_SHIFT)
+    return up & (np.cumsum(ids<NOTE_OFF)==np.cumsum(up))
 
 def plot_ends(
     ends, others, # (N,) and (M,) what `end_chances` returned

@@ -2,18 +2,30 @@
 import json, math, multiprocessing, os, random, resource, shutil, signal, subprocess, sys, threading, time
 from dataclasses import replace
 from pathlib import Path
-import pytest, torch
+import numpy as np, pytest, torch
+import music_transformer.training as T
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
-from music_transformer.data import Performance, write_midi
-from music_transformer.model import ModelConfig, MusicTransformer
-from music_transformer.processor import PAD, TokenStore, decode, prepare
-from music_transformer.training import TrainConfig, Run, eval_windows, evaluate, fit, lr_factor, main, models_in, read_metrics, token_loss
+from music_transformer.corpus import TokenStore, prepare
+from music_transformer.data import Performance
+from music_transformer.midi import write_midi
+from music_transformer.model import MusicTransformer
+from music_transformer.processor import PAD, decode
+from music_transformer.settings import TUNE_RECIPE, ModelConfig, TrainConfig
+from music_transformer.training import Feed, Progress, eval_windows, evaluate, fit, lr_factor, models_in, read_metrics, run_settings, token_loss
 
 cfg = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1)
-settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, val_windows=8, log_every=10, warmup=5, semitones=2, ema=.9)
+settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, warmup=5, transpose=2, velocity=4, ema=.9)
 ctx = multiprocessing.get_context('forkserver')                 # children of a process that has done its imports
 ctx.set_forkserver_preload(['torch.utils.tensorboard','torch._dynamo','music_transformer.training','pytest'])
+
+def often(): T.LOOK,T.ROW = 8,10                                # in a child; here the fixture sees to it
+
+@pytest.fixture(autouse=True)
+def _often():
+    with pytest.MonkeyPatch.context() as m:
+        for k,v in dict(LOOK=8, ROW=10).items(): m.setattr(T, k, v)
+        yield
 
 @pytest.fixture(scope='module')
 def d(tmp_path_factory):
@@ -26,7 +38,7 @@ def d(tmp_path_factory):
 def store(d): return TokenStore(d/'store')
 
 def train(d, out, c=settings):
-    torch.set_num_threads(1); tqdm.set_lock(threading.RLock())   # its own lock would outlive a kill
+    torch.set_num_threads(1); tqdm.set_lock(threading.RLock()); often() # its own lock would outlive a kill
     fit(TokenStore(d/'store'), cfg, c, d/out, resume=(d/out/'config.json').exists(), progress=False)
 
 def start(*args, target=train):
@@ -77,7 +89,7 @@ def test_sigterm_saves_and_leaves_cleanly(d, whole):
     assert same(whole, d/'term') and rows(whole)==rows(d/'term')
 
 def starved(d, out, said):
-    torch.set_num_threads(1)
+    torch.set_num_threads(1); often()
     def full(run): resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000)) # from now on files end there, as on a full disk
     try: fit(TokenStore(d/'store'), cfg, replace(settings, max_steps=20, val_every=5, save_every=6), d/out, after_validation=full, progress=False)
     except OSError as e: said.write_text(str(e))
@@ -106,7 +118,6 @@ def test_a_folder_one_may_not_write_to(d, tmp_path_factory):
     assert 'Permission denied' in (said/'said.txt').read_text() and not list((d/'locked').iterdir())
 
 def test_a_loss_that_is_not_finite_ends_the_run(store, tmp_path, monkeypatch):
-    import music_transformer.training as T
     real,calls = T.surprises,[]
     def broken(*a):
         calls.append(1)
@@ -155,8 +166,9 @@ def test_early_stopping(store, tmp_path):
     assert state['stale']==3 and state['step']==looks[-1]['step']
     assert all(r['val_loss']>=state['best']-1e-5 for r in looks[-3:])
 
-def test_best_is_the_best_by_validation(store, tmp_path):
-    fit(store, cfg, replace(settings, lr=.05, val_every=6, val_windows=0, max_steps=60), tmp_path/'run', progress=False)
+def test_best_is_the_best_by_validation(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(T, 'LOOK', 10**6)
+    fit(store, cfg, replace(settings, lr=.05, val_every=6, max_steps=60), tmp_path/'run', progress=False)
     looks = [r for r in read_metrics(tmp_path/'run') if 'val_loss' in r]
     assert all(r['val_part']=='whole' for r in looks)
     e = evaluate(MusicTransformer.from_pretrained(tmp_path/'run/best'), store, 'validation', context=32)
@@ -182,7 +194,6 @@ def test_what_cannot_be_evaluated_is_named(given, error, said):
     with pytest.raises(error, match=said): evaluate(MusicTransformer(cfg), given)
 
 def test_a_run_speaks_of_best_only_if_there_is_one(store, tmp_path, monkeypatch):
-    import music_transformer.training as T
     real = T.surprises
     def interrupt(*a): signal.raise_signal(signal.SIGINT); return real(*a)
     monkeypatch.setattr(T, 'surprises', interrupt)
@@ -198,11 +209,12 @@ def test_a_part_of_the_validation_split_says_which(whole):
     assert [r['step'] for r in looks]==[40,80,120,160,200,240] and len({r['val_part'] for r in looks})==1 and looks[0]['val_part'].startswith('8 of ')
 
 @pytest.mark.parametrize('smoothing', [0, .3])
-def test_both_losses_are_recorded_whatever_is_trained_with(store, tmp_path, smoothing):
+def test_both_losses_are_recorded_whatever_is_trained_with(store, tmp_path, monkeypatch, smoothing):
     "The plain cross-entropy, and the smooth one with a tenth kept back, of the very logits that were trained on."
-    c = replace(settings, smoothing=smoothing, max_steps=3, log_every=1, val_every=3, val_windows=0, accumulate=2, ema=0, precision='no')
+    for k,v in dict(LOOK=10**6, ROW=1).items(): monkeypatch.setattr(T, k, v)
+    c = replace(settings, smoothing=smoothing, max_steps=3, val_every=3, accumulate=2, ema=0., precision='no')
     model = MusicTransformer(replace(cfg, dropout=0.))
-    x,y,past = (Run(store, model, c, tmp_path/'other').next_batch()[k] for k in ('ids','targets','past'))
+    x,y,past = (Feed(store, c).next(Progress())[k] for k in ('ids','targets','past'))
     with torch.no_grad(): logits = model(x, past=past)
     n = (y!=PAD).sum()
     final = fit(store, model, c, tmp_path/'run', progress=False)
@@ -230,8 +242,7 @@ def test_curves_and_their_charts(whole):
     assert {r['step'] for r in read_metrics(whole) if 'val_smooth_loss' in r}=={40,80,120,160,200,240}
 
 def test_a_run_of_an_earlier_version_goes_on(store, tmp_path, whole, monkeypatch):
-    "It had no smooth loss, called the running mean 'smoothed', and kept the steps that wait for their row as plain lists."
-    import music_transformer.training as T
+    "It had no smooth loss, called the running mean 'smoothed', kept the steps that wait for their row as plain lists, and had more settings."
     run,real,calls = tmp_path/'old',T.surprises,[]
     def stop(*a):
         calls.append(1)
@@ -245,6 +256,10 @@ def test_a_run_of_an_earlier_version_goes_on(store, tmp_path, whole, monkeypatch
     state['pending'] = [[o[k] for k in ('loss','accuracy','grad_norm','lr')] for o in state['pending']]
     assert len(state['pending'])==4
     (run/'last/run.json').write_text(json.dumps(state))
+    config = json.loads((run/'config.json').read_text())
+    config['train'].pop('told')                                  # the oldest lack it
+    config['train'] |= dict(betas=[.9,.98], eps=1e-9, weight_decay=.1, val_windows=256, log_every=20, semitones=0)
+    (run/'config.json').write_text(json.dumps(config))
     new = [o.split(',') for o in (run/'metrics.csv').read_text().splitlines()]
     keep = [i for i,k in enumerate(new[0]) if 'smooth' not in k]
     old = [','.join(o[i] for i in keep) for o in new]
@@ -257,8 +272,19 @@ def test_a_run_of_an_earlier_version_goes_on(store, tmp_path, whole, monkeypatch
     assert [r['running_mean'] for r in after]==[r['running_mean'] for r in unbroken]
     assert [r['loss'] for r in after]==[r['loss'] for r in unbroken]
 
-def test_the_clock_ends_the_run_and_its_schedule(store, tmp_path):
-    c = replace(settings, max_steps=0, max_minutes=.04, schedule='linear', log_every=1, val_every=1000, epochs=10_000)
+@pytest.mark.parametrize('k,v,said', [('semitones', 3, 'semitones 3, which is always 0 now'), ('val_windows', 0, 'val_windows 0, which is always 256'),
+    ('betas', [.9,.999], r'betas \[0.9, 0.999\]'), ('speed', 3, 'no setting speed')])
+def test_a_run_of_an_earlier_version_with_other_constants_says_so(whole, store, tmp_path, k, v, said):
+    shutil.copytree(whole, tmp_path/'run')
+    config = json.loads((whole/'config.json').read_text())
+    config['train'][k] = v
+    (tmp_path/'run/config.json').write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=f'does not describe a run of this version .*{said}'): run_settings(tmp_path/'run')
+    with pytest.raises(ValueError, match=said): fit(store, cfg, settings, tmp_path/'run', resume=True, progress=False)
+
+def test_the_clock_ends_the_run_and_its_schedule(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(T, 'ROW', 1)
+    c = replace(settings, max_steps=0, max_minutes=.04, schedule='linear', val_every=1000, epochs=10_000)
     fit(store, cfg, c, tmp_path/'run', progress=False)
     lr,state = [r['lr'] for r in read_metrics(tmp_path/'run')],last(tmp_path/'run')
     assert .04<=state['minutes']<.1 and state['step']<50_000
@@ -268,9 +294,10 @@ def test_the_clock_ends_the_run_and_its_schedule(store, tmp_path):
     fit(store, cfg, replace(c, max_minutes=.05), tmp_path/'run', resume=True, progress=False)
     assert last(tmp_path/'run')['step']>state['step'] and last(tmp_path/'run')['minutes']<.1
 
-def test_tokens_per_second_are_those_of_training(store, tmp_path):
+def test_tokens_per_second_are_those_of_training(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(T, 'ROW', 2)
     def compose(run): run.mark = run.mark[0]-1e6,run.mark[1]                     # a look that takes a million seconds
-    fit(store, cfg, replace(settings, max_steps=8, log_every=2, val_every=2), tmp_path/'run', after_validation=compose, progress=False)
+    fit(store, cfg, replace(settings, max_steps=8, val_every=2), tmp_path/'run', after_validation=compose, progress=False)
     assert min(r['tokens_per_s'] for r in read_metrics(tmp_path/'run'))>1
 
 def test_schedules_begin_small_and_end_small():
@@ -286,7 +313,8 @@ from pathlib import Path
 from dataclasses import replace
 sys.path.insert(0, {tests!r})
 from test_training import *
-fit(TokenStore(Path({d!r})/'store'), replace(cfg, dropout=0.), replace(settings, max_steps=20, log_every=1, val_every=10, batch_size=6, accumulate={parts}, save_every=100, precision="no"), Path({d!r})/{out!r}, progress=False)
+T.LOOK,T.ROW = 8,1
+fit(TokenStore(Path({d!r})/'store'), replace(cfg, dropout=0.), replace(settings, max_steps=20, val_every=10, batch_size=6, accumulate={parts}, save_every=100, precision="no"), Path({d!r})/{out!r}, progress=False)
 '''
 
 def test_two_processes_are_one(d):
@@ -319,12 +347,13 @@ def test_the_moving_average_is_one(store, tmp_path):
         assert not torch.equal(b, c)
     assert all(torch.equal(a, b) for a,b in zip(model.parameters(), MusicTransformer.from_pretrained(tmp_path/'run/final').parameters()))
 
-def test_the_tune_recipe_stops_early_on_ten_files(tmp_path):
+def test_the_tune_recipe_stops_early_on_ten_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(T, 'LOOK', 256)
     rng = random.Random(0)
     for i in range(10): write_midi(Performance([(j*.2, j*.2+.15, rng.randint(40, 80), 60) for j in range(30)]), tmp_path/f'midi/{i}.mid') # nothing to learn but by heart
     store = prepare(tmp_path/'midi', tmp_path/'store', n_workers=1, progress=False)
     assert {o.split for o in store.pieces}>={'train','validation'}
-    c = TrainConfig.tune_recipe(context=32, lr=.02)
+    c = TrainConfig(**TUNE_RECIPE|dict(context=32, lr=.02))
     fit(store, MusicTransformer(cfg), c, tmp_path/'run', progress=False)
     looks,state = [r for r in read_metrics(tmp_path/'run') if 'val_loss' in r],last(tmp_path/'run')
     assert looks[0]['step']==0 and state['epoch']==len(looks)-1<c.epochs and state['stale']==c.patience
@@ -334,7 +363,7 @@ def test_the_tune_recipe_stops_early_on_ten_files(tmp_path):
 
 absent = '''
 import importlib.machinery as m
-real,absent = m.PathFinder.find_spec,'pooch pretty_midi fastcore symusic soundfile matplotlib ipywidgets IPython tensorboard mido scipy'.split()
+real,absent = m.PathFinder.find_spec,'pooch pretty_midi symusic soundfile matplotlib ipywidgets IPython tensorboard mido scipy'.split()
 m.PathFinder.find_spec = staticmethod(lambda name, path=None, target=None: None if name.partition('.')[0] in absent else real(name, path, target))
 '''
 
@@ -342,35 +371,45 @@ def command(*words, absent_in=None):
     import music_transformer
     path = [str(absent_in)]*bool(absent_in) + [str(Path(music_transformer.__file__).parent.parent)]
     env = os.environ|dict(PYTHONPATH=os.pathsep.join(path), OMP_NUM_THREADS=str(torch.get_num_threads()))
-    return subprocess.run([sys.executable, '-m', 'music_transformer.training', *map(str, words)], env=env, capture_output=True, text=True, timeout=300)
+    return subprocess.run([Path(sys.executable).parent/'mt-train', *map(str, words)], env=env, capture_output=True, text=True, timeout=300)
 
-def test_on_a_machine_with_nothing_but_torch(d, store, tmp_path):
+def test_on_a_machine_with_little_but_torch(d, store, tmp_path, monkeypatch):
+    monkeypatch.setattr(T, 'LOOK', 256); monkeypatch.setattr(T, 'ROW', 20)
     (tmp_path/'sitecustomize.py').write_text(absent)
-    sizes = 'd_model=32 n_layers=1 n_heads=2 d_ff=32 context=32 batch_size=4 semitones=2 log_every=1 val_every=3 warmup=2 schedule=constant'.split()
-    a = command(d/'store', tmp_path/'run', *sizes, 'max_steps=3', absent_in=tmp_path)
+    sizes = '--d-model 32 --n-layers 1 --n-heads 2 --d-ff 32 --context 32 --batch-size 4 --transpose 2 --val-every 3 --warmup 2 --schedule constant --samples 0'.split()
+    a = command(d/'store', '--out', tmp_path/'run', *sizes, '--max-steps', 3, absent_in=tmp_path)
     assert a.returncode==0, a.stderr
     assert 'tensorboard is not installed' in a.stdout and not (tmp_path/'run/tensorboard').exists()
-    for word in ('step 1, loss','tokens/s','step 3,','validation loss','min left'): assert word in a.stdout
-    b = command(d/'store', tmp_path/'run', 'resume=true', 'max_steps=6', absent_in=tmp_path)
+    for word in ('step 3, loss','tokens/s','validation loss','min left'): assert word in a.stdout
+    b = command(d/'store', '--out', tmp_path/'run', '--resume', '--max-steps', 6, '--samples', 0, absent_in=tmp_path)
     assert b.returncode==0 and 'step 6,' in b.stdout and 'step 3,' not in b.stdout, b.stderr
-    c = TrainConfig(context=32, batch_size=4, semitones=2, log_every=1, val_every=3, warmup=2, schedule='constant', max_steps=6)
+    c = TrainConfig(context=32, batch_size=4, transpose=2, val_every=3, warmup=2, schedule='constant', max_steps=6)
     fit(store, ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32), c, tmp_path/'whole', progress=False)
     assert same(tmp_path/'run', tmp_path/'whole')
 
-def test_the_command_refuses_in_a_sentence(d, tmp_path):
-    r = command(d/'store', tmp_path/'run', 'rate=1')
-    assert r.returncode==2 and r.stderr.startswith('training: rate=1 is not a setting') and len(r.stderr.splitlines())==1
+@pytest.mark.parametrize('spread', ['FSDP','DEEPSPEED'])
+def test_a_model_that_is_spread_is_refused(store, tmp_path, monkeypatch, spread):
+    from accelerate import Accelerator
+    from accelerate.utils import DistributedType
+    monkeypatch.setattr(Accelerator, 'distributed_type', DistributedType(spread))
+    with pytest.raises(ValueError, match=f'accelerate is set to {spread}'): fit(store, cfg, settings, tmp_path/'run', progress=False)
     assert not (tmp_path/'run').exists()
 
-@pytest.mark.parametrize('words,said', [
-    ('', 'say STORE OUT'), ('STORE', 'say STORE OUT'), ('STORE r lr', 'lr is not a setting'), ('STORE r lr=', 'lr must be a number'), ('STORE r lr=nan', 'lr must be above 0'),
-    ('STORE r epochs=1.5', 'epochs must be a whole number'), ('STORE r state=maybe', 'state must be true or false'), ('STORE r betas=.9', 'betas must be two numbers'),
-    ('STORE r schedule=up', 'schedule must be one of'), ('STORE r d_model=30', 'must divide'), ('STORE r resume=true', 'no run to resume'), ('nowhere r', 'nowhere is not there')])
-def test_words_that_are_no_settings(d, tmp_path, monkeypatch, capsys, words, said):
-    monkeypatch.chdir(tmp_path)
-    assert main(words.replace('STORE', str(d/'store')).split())==2
-    err = capsys.readouterr().err
-    assert said in err and err.count('\n')==1 and not (tmp_path/'r').exists()
+def test_foresight_is_what_the_model_says(store):
+    "Spans of several pieces and lengths, in batches; the echo of the whole piece."
+    from music_transformer.echo import echoes
+    from music_transformer.evaluation import foresee
+    for c in (cfg, replace(cfg, echo=True)):
+        model = MusicTransformer(c)                              # in training: it is asked as if it were not, and goes on so
+        spans = [(store[i], a, b) for i,a,b in ((0,1,2), (0,20,50), (1,1,33), (2,40,41), (0,len(store[0])-5,len(store[0])))]
+        for (ids,a,b),logp in zip(spans, foresee(model, spans, 32, 2)):
+            x,since = torch.from_numpy(ids.astype('int64'))[None],max(b-1-32, 0)
+            echo = {k: torch.from_numpy(v)[None] for k,v in echoes(ids).window(since, b-1-since).items()} if c.echo else None
+            with torch.no_grad(): wanted = model.eval()(x[:,since:b-1], past=x[:,:since], echo=echo)[0,a-b:].log_softmax(-1)
+            model.train()
+            torch.testing.assert_close(logp, wanted)
+        for a,b in ((0,5), (5,5), (5,40), (1,10**6)):
+            with pytest.raises(ValueError, match='a span holds 1 to 32 ids'): next(foresee(model, [(store[0],a,b)], 32))
 
 def test_weights_leave_in_shards_under_16_mb(tmp_path):
     model = MusicTransformer(ModelConfig(d_model=512, n_layers=6, n_heads=8, d_ff=2048, max_distance=2048))

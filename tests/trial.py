@@ -6,12 +6,14 @@ trains a model for so many minutes of processor time (waiting for a busy machine
 validation split, prints a row and adds it to examples/tried.jsonl. What does not change is in `usual`; nbs/09_tried.ipynb shows the rows.
 """
 import json, sys, tempfile, time
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 import torch
-from music_transformer.model import ModelConfig, MusicTransformer
-from music_transformer.processor import TokenStore
-from music_transformer.training import KINDS, Run, TrainConfig, keep_memory, read_options, score
+from music_transformer.corpus import TokenStore
+from music_transformer.evaluation import KINDS, all_kinds, score
+from music_transformer.model import MusicTransformer
+from music_transformer.settings import ModelConfig, TrainConfig, parsed
+from music_transformer.training import Run, keep_memory
 
 usual = TrainConfig(schedule='wsd', decay=.3, warmup=100, transpose=5)
 model = ModelConfig(dropout=0.)
@@ -30,21 +32,23 @@ def trial(store, name, minutes, seed, cfg, c):
     torch.manual_seed(seed)
     with tempfile.TemporaryDirectory() as folder:
         run = Trial(store, MusicTransformer(cfg), replace(c, seed=seed), folder)
-        run.load_epoch()
+        run.feed.load(0)
         run.limit,run.begun = minutes,time.process_time()
         while run.done<1: run.train_step()
         run.settle()
-    pieces = [store[i] for i in run.val]
-    with run.acc.autocast(): sums = score(run.plain, pieces, c.context, c.batch_size, keep=128*512//c.context).sum(0)
-    by_kind = {k: round(nats/n, 4) for k,(n,nats,*_) in zip(KINDS, sums) if n}
-    return dict(name=name, minutes=minutes, seed=seed, ids=run.tokens, ids_per_s=round(run.tokens/minutes/60), precision=run.acc.mixed_precision,
-                params=run.plain.n_params, loss=round(sums[:,1].sum()/sums[:,0].sum(), 4), **by_kind)
+    pieces = [store[i] for i,o in enumerate(store.pieces) if o.split=='validation']
+    with run.acc.autocast(): scores = score(run.plain, pieces, c.context, c.batch_size, keep=128*512//c.context)
+    losses = {k: scores[k].nats.sum()/max(scores[k].tokens.sum(), 1) for k in KINDS}
+    whole = all_kinds(scores)
+    return dict(name=name, minutes=minutes, seed=seed, ids=run.at.tokens, ids_per_s=round(run.at.tokens/minutes/60), precision=run.acc.mixed_precision,
+                params=run.plain.n_params, loss=round(whole.nats.sum()/whole.tokens.sum(), 4)) | {k: round(o, 4) for k,o in losses.items() if o}
+
+def given(c, settings): return replace(c, **{f.name: settings[f.name] for f in fields(c) if f.name in settings})
 
 if __name__=='__main__':
     store,name,*words = sys.argv[1:]
     own = dict(o.split('=') for o in words if o.startswith(('minutes=','seed=')))
-    o = read_options([w for w in words if not w.startswith(('minutes=','seed='))])
-    cfg,c = (replace(x, **{k: v for k,v in o.items() if hasattr(x, k)}) for x in (model, usual))
-    row = trial(TokenStore(store), name, float(own.get('minutes', 30)), int(own.get('seed', 0)), cfg, c) | dict(settings=' '.join(words))
+    o = parsed([w for w in words if not w.startswith(('minutes=','seed='))], ModelConfig, TrainConfig)
+    row = trial(TokenStore(store), name, float(own.get('minutes', 30)), int(own.get('seed', 0)), given(model, o), given(usual, o)) | dict(settings=' '.join(words))
     print(json.dumps(row))
     with open(table, 'a') as f: f.write(json.dumps(row)+'\n')
