@@ -1,4 +1,4 @@
-"""What was learned: the curves of a run, what the model finds easy and hard, what its heads look back to, and how far its music is from real music.
+"""What was learned: what is easy and hard, what each head looks back to, how far composed music is from real music.
 
 Docs: https://music-transformer.github.io/music_transformer/analysis.html.md"""
 
@@ -11,59 +11,99 @@ __all__ = ['feature_names', 'plot_events', 'plot_model', 'curves', 'plot_curves'
            'overlaps', 'plot_distributions', 'plot_overlaps', 'overlap_noise', 'overlap_ceiling', 'sweep', 'plot_sweep']
 
 # %% ../nbs/06_analysis.ipynb #abf3d5c2
+from itertools import product
 from pathlib import Path
 import numpy as np, torch
 from .data import Performance, read_midi
-from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, EOS, STEP, decode, encode
+from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, EOS, STEP, elapsed, encode
 from .model import MusicTransformer, ModelConfig
 from .evaluation import foresee, measure
 from .training import read_metrics
 from .generation import Sampling, generate
 
-# %% ../nbs/06_analysis.ipynb #c4f0f7b5
-_tones,_colours = 'C C♯ D E♭ E F F♯ G A♭ A B♭ B'.split(),dict(on='#cfe3d4', off='#e6e6ea', velocity='#f6dcc3')
+# %% ../nbs/06_analysis.ipynb #4d9daf41
+def _axes(
+    rows:int=1, columns:int=1,
+    size:tuple=(7,2.4), # inches
+    **kw,               # for `plt.subplots`
+): # the figure, and its axes
+    "Room for pictures side by side."
+    import matplotlib.pyplot as plt
+    return plt.subplots(rows, columns, figsize=size, layout='constrained', **kw)
+
+# %% ../nbs/06_analysis.ipynb #0bef3c67
+_tones = 'C C♯ D E♭ E F F♯ G A♭ A B♭ B'.split()
+_GREEN,_GREY,_ORANGE = '#cfe3d4','#e6e6ea','#f6dcc3'
+_CENTRED = dict(ha='center', va='center', color='k')
+_ARROW = dict(arrowstyle='->', color='.5')
+
+def _key(pitch):
+    return f'{_tones[pitch%12]}{pitch//12-1}'
 
 def _word(i):
-    "Kind and words of an id that is no time shift."
-    name = lambda k: f'{_tones[k%12]}{k//12-1}'
-    return ('on',f'{name(i)} down') if i<NOTE_OFF else ('off',f'{name(i-NOTE_OFF)} up') if i<TIME_SHIFT else ('velocity',f'velocity {i-VELOCITY}')
+    "Colour and words of an id that is no time shift."
+    if i<NOTE_OFF: return _GREEN, f'{_key(i)} down'
+    if i<TIME_SHIFT: return _GREY, f'{_key(i-NOTE_OFF)} up'
+    return _ORANGE, f'velocity {i-VELOCITY}'
 
+# %% ../nbs/06_analysis.ipynb #c4f0f7b5
 def plot_events(
     p:Performance, # a second or two of it
 ): # matplotlib figure
     "A few notes as a roll, and the events that stand for them."
-    import matplotlib.pyplot as plt
-    fig,(top,low) = plt.subplots(2, 1, figsize=(10,4.6), sharex=True, layout='constrained')
-    p.plot(top); top.set_xlabel('')
-    t,row,rows,text = 0.,0,1,dict(ha='center', va='center', fontsize=9, color='k')
-    for i in map(int, encode(p)[1:-1]):
+    fig,(roll,ax) = _axes(2, 1, (10,4.6), sharex=True)
+    p.plot(roll)
+    roll.set_xlabel('')
+    t = row = lowest = 0
+    for i in encode(p)[1:-1].tolist():
         if TIME_SHIFT<=i<VELOCITY:
             step = (i-TIME_SHIFT+1)*STEP
-            low.annotate('', (t+step,0), (t,0), arrowprops=dict(arrowstyle='->', color='.5')); low.text(t+step/2, .35, f'{step:.2f} s', ha='center', fontsize=9)
+            ax.annotate('', (t+step,0), (t,0), arrowprops=_ARROW)
+            ax.text(t+step/2, .35, f'{step:.2f} s', ha='center', fontsize=9)
             t,row = t+step,0
         else:
-            row += 1; rows = max(rows, row); kind,word = _word(i)
-            low.text(t, -row, word, bbox=dict(boxstyle='round', fc=_colours[kind], ec='none'), **text)
-    low.set(ylim=(-rows-.6,.9), yticks=[], xlabel='seconds', xlim=(-.06*t, 1.06*t)); low.spines[:].set_visible(False)
+            row -= 1
+            lowest = min(row, lowest)
+            colour,word = _word(i)
+            ax.text(t, row, word, fontsize=9, bbox=dict(boxstyle='round', fc=colour, ec='none'), **_CENTRED)
+    ax.set(xlabel='seconds', yticks=[], ylim=(lowest-.6,.9), xlim=(-.06*t,1.06*t), frame_on=False)
     return fig
+
+# %% ../nbs/06_analysis.ipynb #d12c2e41
+def _by_events(c):
+    "How many heads count events; the others count seconds."
+    return c.n_heads//2 if c.clock else c.n_heads
+
+def _boxes(c:ModelConfig)->list:
+    "The parts of a model with its sizes: name, text and colour of each."
+    n = _by_events(c)
+    numbers = f'{c.d_model} for each event'
+    chances = f'one for each\nof {c.vocab_size} next events'
+    if c.state: numbers += '\n+ keys down, touch,\ntime since a strike'
+    if c.wishes: chances += '\n+ wishes for keys'
+    return [('the~music~so~far', 'down, up,\nvelocity, time', _GREY),
+            ('numbers', numbers, _ORANGE),
+            ('look~back', f'{n} heads by events,\n{c.n_heads-n} by seconds', _GREEN),
+            ('think', f'{c.d_ff} small units,\neach event alone', _GREEN),
+            ('chances', chances, _ORANGE)]
 
 # %% ../nbs/06_analysis.ipynb #bd3dca8a
 def plot_model(
     c:ModelConfig,
 ): # matplotlib figure
     "The way of an event through the model, with this model's sizes."
-    import matplotlib.pyplot as plt
-    heads = f'{c.n_heads//2} heads by events,\n{c.n_heads-c.n_heads//2} by seconds' if c.clock else f'{c.n_heads} heads,\nby events'
-    boxes = [('the music so far','down, up,\nvelocity, time', '#e6e6ea'), ('numbers', f'{c.d_model} for each event' + ('\n+ keys down, touch,\ntime since a strike' if c.state else ''), '#f6dcc3'),
-             ('look back', heads, '#cfe3d4'), ('think', f'{c.d_ff} small units,\neach event alone', '#cfe3d4'), ('chances', f'one for each\nof {c.vocab_size} next events' + ('\n+ wishes for keys' if c.wishes else ''), '#f6dcc3')]
-    fig,ax = plt.subplots(figsize=(10.5,2.5), layout='constrained')
-    for i,(name,text,colour) in enumerate(boxes):
-        ax.text(i, 0, f'$\\bf{{{name.replace(" ", "~")}}}$\n{text}', ha='center', va='center', fontsize=9.5, linespacing=1.4, color='k', bbox=dict(boxstyle='round,pad=.6', fc=colour, ec='.6'))
-        if i: ax.annotate('', (i-.42,0), (i-.58,0), arrowprops=dict(arrowstyle='->', lw=1.5, shrinkA=0, shrinkB=0))
-    ax.plot([1.58,1.58,3.42,3.42], [.75,.9,.9,.75], c='.5'); ax.text(2.5, 1, f'{c.n_layers} times, one after another', ha='center')
-    ax.plot([4,4,0,0], [-.7,-1,-1,-.9], c='.5'); ax.annotate('', (0,-.65), (0,-1), arrowprops=dict(arrowstyle='->', color='.5', shrinkA=0))
-    ax.text(2, -1.1, 'one is drawn, and is now part of the music', ha='center', va='top')
-    ax.set(xlim=(-.6,4.6), ylim=(-1.4,1.3)); ax.axis('off')
+    fig,ax = _axes(size=(10.5,2.5))
+    for i,(name,text,colour) in enumerate(_boxes(c)):
+        box = dict(boxstyle='round,pad=.6', fc=colour, ec='.6')
+        ax.text(i, 0, f'$\\bf{{{name}}}$\n{text}', fontsize=9.5, linespacing=1.4, bbox=box, **_CENTRED)
+        if i: ax.text(i-.5, 0, '→', fontsize=16, **_CENTRED)
+    ax.text(2.5, 1.1, f'{c.n_layers} times, one after another', **_CENTRED)
+    ax.plot([1.6,1.6,3.4,3.4], [.7,.9,.9,.7], c='.5', lw=1)
+    back = dict(_ARROW, connectionstyle='bar,fraction=-.05')
+    ax.annotate('', (0,-.65), (4,-.65), arrowprops=back)
+    ax.text(2, -1.25, 'one is drawn, and is now part of the music', **_CENTRED)
+    ax.set(xlim=(-.6,4.6), ylim=(-1.4,1.3))
+    ax.axis('off')
     return fig
 
 # %% ../nbs/06_analysis.ipynb #ada84c56
@@ -81,6 +121,16 @@ def curves(
     val = 'val_loss' if what=='running_mean' else f'val_{what}'
     return tuple([(r['step'],r[k]) for r in rows if k in r] for k in (what,val))
 
+# %% ../nbs/06_analysis.ipynb #7fc73b63
+def _curve(ax, train, val):
+    "One quantity; if there is a validation, both from its first look on."
+    if val:
+        train = [o for o in train if o[0]>=val[0][0]]
+        ax.plot(*zip(*val), 'o-', c='C1', ms=4, label='validation', zorder=3)
+    if train: ax.plot(*zip(*train), c='C0', label='training')
+    if val: ax.legend()
+    ax.grid(alpha=.3)
+
 # %% ../nbs/06_analysis.ipynb #3fe24d05
 def plot_curves(
     run, # a run folder, or any folder with a metrics.csv
@@ -88,56 +138,64 @@ def plot_curves(
     validation:bool=True, # draw the validation too, from its first look on; else the training alone, whole
 ): # matplotlib figure
     "Accuracy, cross-entropy and smooth cross-entropy by step, as far as the run has recorded them."
-    import matplotlib.pyplot as plt
     what = [what] if isinstance(what, str) else what
     found = {k: curves(run, k) for k in what}
-    found = {k: (train,val) for k,(train,val) in found.items() if train}
+    found = {k: o for k,o in found.items() if o[0]}
     if not found: raise ValueError(f'{run} has recorded no {" or ".join(what)}.')
-    fig,axs = plt.subplots(1, len(found), figsize=(max(4*len(found), 6),2.8), layout='constrained', squeeze=False)
+    fig,axs = _axes(1, len(found), (max(4*len(found), 6),2.8), squeeze=False)
     for ax,(k,(train,val)) in zip(axs[0], found.items()):
-        if validation and val:
-            train = [o for o in train if o[0]>=val[0][0]]
-            ax.plot(*zip(*val), 'o-', c='C1', ms=4, label='validation', zorder=3)
-        if train: ax.plot(*zip(*train), c='C0', label='training')
+        _curve(ax, train, val if validation else [])
         ax.set(xlabel='step', title=_quantities[k])
-        ax.grid(alpha=.3)
-        if validation: ax.legend()
     return fig
 
 # %% ../nbs/06_analysis.ipynb #c05700a2
 def cost(
     run, # a run folder, or any folder with a metrics.csv
-)->dict: # steps, tokens, minutes, tokens_per_s, memory_gb; tokens_in_pass and passes, `None` before the first pass is over
+)->dict: # steps, tokens, minutes, tokens_per_s, memory_gb; tokens_in_pass and passes, `None` within the first pass
     "What a run cost, its looks at the validation split and its samples left out. `ValueError` if there are no metrics."
     rows = [r for r in read_metrics(run) if 'tokens_per_s' in r]
     if not rows: raise ValueError(f'{run} has no metrics yet.')
-    tokens = [r['tokens'] for r in rows]
-    seconds = np.diff(tokens, prepend=0)/[r['tokens_per_s'] for r in rows]
+    steps,tokens = rows[-1]['step'],rows[-1]['tokens']
+    read = np.diff([r['tokens'] for r in rows], prepend=0)
+    speeds = [r['tokens_per_s'] for r in rows]
+    seconds = float((read/speeds).sum())
     a_pass = next((r['tokens']/r['epoch'] for r in rows if r['epoch']), None)   # a few steps more
-    return dict(steps=rows[-1]['step'], tokens=tokens[-1], minutes=float(seconds.sum()/60), tokens_per_s=float(tokens[-1]/seconds.sum()),
-                memory_gb=max(r['memory_gb'] for r in rows), tokens_in_pass=a_pass, passes=a_pass and tokens[-1]/a_pass)
+    return dict(steps=steps, tokens=tokens, minutes=seconds/60, tokens_per_s=tokens/seconds,
+                memory_gb=max(r['memory_gb'] for r in rows), tokens_in_pass=a_pass, passes=a_pass and tokens/a_pass)
+
+# %% ../nbs/06_analysis.ipynb #87eba5b1
+def _looks(rows)->list:
+    "A run's looks at the validation split. Its minutes are tokens by its median speed."
+    speeds = [r['tokens_per_s'] for r in rows if 'tokens_per_s' in r]
+    a_minute = 60*np.median(speeds or np.nan)
+    return [dict(tokens=r['tokens'], minutes=r['tokens']/a_minute, loss=r['val_loss'], accuracy=r['val_accuracy'])
+            for r in rows if 'val_loss' in r]
 
 # %% ../nbs/06_analysis.ipynb #437a6c8e
 def read_looks(
     folder, # of run folders, or of folders with a metrics.csv each
 )->dict: # name of each run: its looks at the validation split, dicts of tokens, minutes, loss, accuracy
     "How the runs in a folder stood at each look. The minutes are tokens by the median speed of the run."
-    runs = {o.parent.name: read_metrics(o.parent) for o in sorted(Path(folder).glob('*/metrics.csv'))}
-    speed = {k: np.median([r['tokens_per_s'] for r in rows if 'tokens_per_s' in r] or [np.nan]) for k,rows in runs.items()}
-    out = {k: [dict(tokens=r['tokens'], minutes=r['tokens']/speed[k]/60, loss=r['val_loss'], accuracy=r['val_accuracy']) for r in rows if 'val_loss' in r] for k,rows in runs.items()}
-    if not any(out.values()): raise ValueError(f'{folder} has no runs with a look at the validation split: there is no RUN/metrics.csv with a val_loss.')
-    return {k: v for k,v in out.items() if v}
+    found = {o.parent.name: _looks(read_metrics(o.parent)) for o in sorted(Path(folder).glob('*/metrics.csv'))}
+    found = {k: looks for k,looks in found.items() if looks}
+    if not found:
+        raise ValueError(f'{folder} has no runs with a look at the validation split: '
+                         'there is no RUN/metrics.csv with a val_loss.')
+    return found
 
+# %% ../nbs/06_analysis.ipynb #936fd24f
 def plot_looks(
     folder, # as for `read_looks`
 ): # matplotlib figure
     "Validation loss of several runs, by tokens read and by minutes."
-    import matplotlib.pyplot as plt
-    fig,axs = plt.subplots(1, 2, figsize=(10,3.4), layout='constrained', sharey=True)
-    for name,looks in read_looks(folder).items():
-        for ax,x in zip(axs, ([o['tokens']/1e6 for o in looks], [o['minutes'] for o in looks])): ax.plot(x, [o['loss'] for o in looks], 'o-', ms=4, label=name)
-    for ax,label in zip(axs, ('million tokens','minutes')): ax.set_xlabel(label); ax.grid(alpha=.3)
-    axs[0].set_ylabel('validation loss, nats per token'); axs[1].legend()
+    fig,axs = _axes(1, 2, (10,3.4), sharey=True)
+    for ax,x in zip(axs, ('tokens','minutes')):
+        for name,looks in read_looks(folder).items():
+            ax.plot([o[x] for o in looks], [o['loss'] for o in looks], 'o-', ms=4, label=name)
+        ax.set_xlabel(x)
+        ax.grid(alpha=.3)
+    axs[0].set_ylabel('validation loss, nats per token')
+    axs[1].legend()
     return fig
 
 # %% ../nbs/06_analysis.ipynb #4271e0e2
@@ -146,7 +204,8 @@ def read_samples(
 )->dict: # step: `Performance`
     "What a run composed on its way. `ValueError` if nothing."
     found = sorted((Path(run)/'samples').glob('*-*.mid'))
-    if not found: raise ValueError(f'{run} has no samples: there is no {Path(run).name}/samples/step-000100.mid or the like.')
+    if not found:
+        raise ValueError(f'{run} has no samples: there is no samples/step-000100.mid or the like in it.')
     return {int(o.stem.rpartition('-')[2]): read_midi(o) for o in found}
 
 # %% ../nbs/06_analysis.ipynb #165c32ed
@@ -156,13 +215,18 @@ def plot_kinds(
     result, # what `evaluate` returned
 ): # matplotlib figure
     "What each kind of event costs: one of them, and all together; and how often the likeliest is right."
-    import matplotlib.pyplot as plt
-    kinds = {name: result['kinds'][k] for k,name in _kinds.items()}
-    fig,axs = plt.subplots(1, 3, figsize=(10,2.4), layout='constrained', sharey=True)
-    for ax,title,f in zip(axs, ('nats, one event','nats per token, of all','guessed right'),
-                          (lambda o: o['nats_per_token'], lambda o: o['nats_per_token']*o['tokens']/result['tokens'], lambda o: o['accuracy'])):
-        b = ax.barh(list(kinds), [f(o) for o in kinds.values()], color=['C0','C1','C2','C3'])
-        ax.bar_label(b, fmt='%.2f', padding=3); ax.set(title=title, xticks=[]); ax.margins(x=.2); ax.spines[['top','right','bottom']].set_visible(False)
+    kinds = [result['kinds'][k] for k in _kinds]
+    nats = np.array([o['nats_per_token'] for o in kinds])
+    tokens = np.array([o['tokens'] for o in kinds])
+    bars = {'nats, one event': nats,
+            'nats per token, of all': nats*tokens/result['tokens'],
+            'guessed right': [o['accuracy'] for o in kinds]}
+    fig,axs = _axes(1, 3, (10,2.4), sharey=True)
+    for ax,(title,lengths) in zip(axs, bars.items()):
+        drawn = ax.barh(list(_kinds.values()), lengths, color=['C0','C1','C2','C3'])
+        ax.bar_label(drawn, fmt='%.2f', padding=3)
+        ax.set(title=title, xticks=[], frame_on=False)
+        ax.margins(x=.2)
     axs[0].invert_yaxis()
     return fig
 
@@ -184,19 +248,33 @@ def loss_by_position(
         total += measure(logp, ids[begin:end]).nats
     return total/len(spans)
 
+# %% ../nbs/06_analysis.ipynb #faa211c7
 def plot_positions(
-    nats,    # (context,) what `loss_by_position` returned
+    nats, # (context,) what `loss_by_position` returned
 ): # matplotlib figure
     "Loss by place in the window, averaged in ever wider groups."
-    import matplotlib.pyplot as plt
-    nats = np.asarray(nats)
     edges = np.unique(np.geomspace(1, len(nats)+1, 18).astype(int))
-    fig,ax = plt.subplots(figsize=(7,2.4), layout='constrained')
-    mean = [nats[a-1:b-1].mean() for a,b in zip(edges, edges[1:])]
-    ax.stairs(mean, edges, lw=2, baseline=None); ax.grid(alpha=.3)
-    ax.set(xscale='log', xlabel='place in the window', ylabel='nats per token', xlim=(1,len(nats)+1))
-    ticks = [o for o in (1,2,4,8,16,32,64,128,256,512,1024,2048) if o<=len(nats)]; ax.set_xticks(ticks, ticks); ax.minorticks_off()
+    groups = np.split(nats, edges[1:-1]-1)
+    fig,ax = _axes()
+    ax.stairs([o.mean() for o in groups], edges, lw=2, baseline=None)
+    ax.set_xscale('log', base=2)
+    ax.xaxis.set_major_formatter('{x:.0f}')
+    ax.set(xlabel='place in the window', ylabel='nats per token', xlim=(1,len(nats)+1))
+    ax.grid(alpha=.3)
     return fig
+
+# %% ../nbs/06_analysis.ipynb #f83e145a
+@torch.no_grad()
+def _overheard(model, part, ids)->tuple: # what it is given (a tuple), and what it makes of it
+    "Listen to one part of a model while the model listens to `ids`."
+    ids = torch.as_tensor(np.asarray(ids, np.int64), device=next(model.parameters()).device)
+    heard,was = [],model.training
+    hook = part.register_forward_hook(lambda _,given,made: heard.append((given,made)))
+    try: model.eval()(ids[None])
+    finally:
+        hook.remove()
+        model.train(was)
+    return heard[0]
 
 # %% ../nbs/06_analysis.ipynb #eac29d19
 @torch.no_grad()
@@ -206,40 +284,59 @@ def attention_weights(
     layer:int=0,    # negative ones count from the last
 )->torch.Tensor:    # (H, T, T); row i looks at column j
     "How much each event attends to each earlier one, for every head of a layer."
-    x = torch.as_tensor(np.asarray(ids, dtype=np.int64), device=_device(model))[None]
-    was,seen,attn = model.training,[],model.blocks[layer].attn
-    hook = attn.register_forward_pre_hook(lambda m,args: seen.append(args))
-    try: model.eval()(x)
-    finally: hook.remove(); model.train(was)
-    h,turns,_ = seen[0]
+    attn = model.blocks[layer].attn
+    (h,turns,_),_ = _overheard(model, attn, ids)
     q,k,_ = attn.heads(h, turns)
-    T = len(x[0])
-    return attn.attend(q, k, torch.eye(T, device=x.device).expand(1, model.cfg.n_heads, T, T))[0].float().cpu()
-
-def _device(model): return next(model.parameters()).device
+    T = len(ids)
+    eye = torch.eye(T, device=q.device).expand(1, q.shape[1], T, T)
+    return attn.attend(q, k, eye)[0].float().cpu()
 
 # %% ../nbs/06_analysis.ipynb #9c10f704
 def places(
     ids, # (T,)
 )->dict: # of (T,) arrays
     "Where each event stands: counted in events, in notes struck, in seconds."
-    ids = np.asarray(ids, dtype=np.int64)
-    return dict(events=np.arange(len(ids)), notes=np.cumsum(ids<NOTE_OFF), seconds=np.cumsum(np.where((TIME_SHIFT<=ids)&(ids<VELOCITY), ids-TIME_SHIFT+1, 0))*STEP)
+    ids = np.asarray(ids, np.int64)
+    return dict(events=np.arange(len(ids)), notes=np.cumsum(ids<NOTE_OFF), seconds=elapsed(ids)*STEP)
 
+def _distances(w, at):
+    "Every pair of an event and an earlier one: how far apart (N,), and each head's attention (H, N)."
+    i,j = np.tril_indices(len(at))
+    return at[i]-at[j], np.asarray(w, float)[:,i,j]
+
+# %% ../nbs/06_analysis.ipynb #6618d84b
 def look_back(
     w,     # (H, T, T) attention weights
     at,    # (T,) one of `places`
     edges, # (bins+1,) of distance
 )->np.ndarray: # (H, bins) shares; what lies beyond the edges is missing
     "How the attention of each head is spread over distance, the mean of all events."
-    i,j = np.tril_indices(len(at))
-    return np.stack([np.histogram(at[i]-at[j], edges, weights=np.asarray(o, float)[i,j])[0]/len(at) for o in w])
+    back,weights = _distances(w, at)
+    return np.stack([np.histogram(back, edges, weights=o)[0] for o in weights])/len(at)
 
-def half_within(w, at)->np.ndarray: # (H,)
+# %% ../nbs/06_analysis.ipynb #5926566d
+def half_within(
+    w,  # (H, T, T) attention weights
+    at, # (T,) one of `places`
+)->np.ndarray: # (H,)
     "The distance within which half of each head's attention lies."
-    i,j = np.tril_indices(len(at))
-    d = at[i]-at[j]; order = d.argsort(kind='stable')
-    return np.array([d[order][np.searchsorted((c:=np.asarray(o, float)[i,j][order].cumsum()), c[-1]/2)] for o in w])
+    back,weights = _distances(w, at)
+    order = back.argsort(kind='stable')
+    within = weights[:,order].cumsum(1)
+    less = within < within[:,-1:]/2
+    return back[order][less.sum(1)]
+
+# %% ../nbs/06_analysis.ipynb #b0129755
+def _plot_back(axs, w, at, edges, n):
+    "The attention of each head by distance, the first `n` blue; the line is a head that looks at everything alike."
+    alike = np.tri(len(at))/np.arange(1, len(at)+1)[:,None]
+    [line] = look_back([alike], at, edges)
+    half = half_within(w, at)
+    for h,share in enumerate(look_back(w, at, edges)):
+        highest = max(.01, *share[1:], *line[1:])
+        axs[h].stairs(share, edges, fill=True, color='C0' if h<n else 'C1')
+        axs[h].stairs(line, edges, color='k', alpha=.6)
+        axs[h].set(yticks=[], ylim=(0,1.15*highest), title=f'half within {half[h]:.3g}')
 
 # %% ../nbs/06_analysis.ipynb #c3ad47cd
 def plot_attention(
@@ -250,18 +347,15 @@ def plot_attention(
     notes:int=36,
 ): # matplotlib figure
     "What each head of a layer looks back to, in notes and in seconds, beside a head that looks at everything alike."
-    import matplotlib.pyplot as plt
-    w,at,c = attention_weights(model, ids, layer),places(ids),model.cfg
-    T,n = len(ids),c.n_heads//2 if c.clock else c.n_heads
-    alike = (torch.ones(T, T).tril()/torch.arange(1, T+1)[:,None])[None]
-    fig,axs = plt.subplots(2, c.n_heads, figsize=(10,4.2), layout='constrained', sharex='row', squeeze=False)
-    for row,k,edges in ((0,'notes',np.arange(-.5, notes+1)), (1,'seconds',np.arange(0, seconds+.1, .2))):
-        share,plain,half = look_back(w, at[k], edges),look_back(alike, at[k], edges)[0],half_within(w, at[k])
-        for h,ax in enumerate(axs[row]):
-            ax.stairs(share[h], edges, fill=True, color='C0' if h<n else 'C1'); ax.stairs(plain, edges, color='k', alpha=.6)
-            ax.set(xlabel=f'{k} back', yticks=[], ylim=(0,1.15*max(share[h][1:].max(), plain[1:].max(), .01)))
-            unit = f'{half[h]} note'+'s'*int(half[h]!=1) if k=='notes' else f'{half[h]:.1f} s'
-            ax.set_title((f'head {h}, counts {"events" if h<n else "seconds"}\n' if row==0 else '')+f'half within {unit}', fontsize=10)
+    w = attention_weights(model, ids, layer)
+    at,n = places(ids),_by_events(model.cfg)
+    fig,axs = _axes(2, len(w), (10,4.2), sharex='row', squeeze=False)
+    _plot_back(axs[0], w, at['notes'], np.arange(-.5, notes+1), n)
+    _plot_back(axs[1], w, at['seconds'], np.arange(0, seconds+.1, .2), n)
+    for h,(above,below) in enumerate(axs.T):
+        counts = 'events' if h<n else 'seconds'
+        above.set(xlabel='notes back', title=f'head {h}, counts {counts}\n{above.get_title()}')
+        below.set(xlabel='seconds back')
     return fig
 
 # %% ../nbs/06_analysis.ipynb #5e57108c
@@ -284,50 +378,80 @@ def _silence(ids):
     up = (NOTE_OFF<=ids) & (ids<TIME_SHIFT)
     return up & (np.cumsum(ids<NOTE_OFF)==np.cumsum(up))
 
+# %% ../nbs/06_analysis.ipynb #c5d94be4
 def plot_ends(
     ends, others, # (N,) and (M,) what `end_chances` returned
 ): # matplotlib figure
     "The chance of an end, where there is one and where there is none."
-    import matplotlib.pyplot as plt
-    fig,ax = plt.subplots(figsize=(7,2.4), layout='constrained')
-    for v,name in ((others,'the music goes on'), (ends,'the piece ends')):
-        if len(v): ax.hist(np.exp(v).clip(1e-12), np.geomspace(1e-12, 1, 49), weights=np.full(len(v), 1/len(v)), alpha=.6, label=f'{name} ({len(v)})')
-    ax.set(xscale='log', xlabel='chance that the model gives to an end', ylabel='share', yticks=[]); ax.legend()
+    fig,ax = _axes()
+    for logp,name in ((others,'the music goes on'), (ends,'the piece ends')):
+        n = len(logp)
+        chances = np.exp(logp).clip(1e-12)
+        bins = np.geomspace(1e-12, 1, 49)
+        ax.hist(chances, bins, weights=np.ones(n)/n, alpha=.6, label=f'{name} ({n})')
+    ax.set(xscale='log', xlabel='chance that the model gives to an end', ylabel='share', yticks=[])
+    ax.legend()
     return fig
 
 # %% ../nbs/06_analysis.ipynb #33999230
-def _grid(lo, hi, n): return np.unique(np.geomspace(lo, hi, n).round(2))-STEP/2 # between the steps of 10 ms, so that each bin has its share of them
+feature_names = dict(pitch='pitch', pitch_class='pitch class', velocity='velocity', duration='duration',
+                     onset_interval='time between onsets', density='notes per second', polyphony='keys down',
+                     repetition='figure returns after', variety='tones in 16 notes')
+_NEVER = 1_000_000
 
-_bins = dict(pitch=np.arange(20.5, 109.5), pitch_class=np.arange(-.5, 12), velocity=np.arange(-.5, 129, 8), duration=_grid(.01, 20, 36),
-             onset_interval=np.concatenate([[-STEP/2], _grid(.01, 4, 30)]), density=np.arange(-.5, 41), polyphony=np.arange(-.5, 25),
-             repetition=np.array([0,1,2,4,8,16,32,64,128,129])+.5, variety=np.arange(.5, 13))
-_ticks = dict(duration=(('0.01 s',.01),('0.1',.1),('1',1),('10',10)), onset_interval=(('0.01 s',.01),('0.1',.1),('1',1)), # of unequal bins, drawn equally wide
-              repetition=(('1',1),('4',3.5),('16',14),('64',56),('never',129)), pitch=[(f'C{i//12-1}', i) for i in range(24,109,24)], pitch_class=list(zip(_tones, range(12))))
-feature_names = dict(pitch='pitch', pitch_class='pitch class', velocity='velocity', duration='duration', onset_interval='time between onsets',
-              density='notes per second', polyphony='keys down', repetition='figure returns after', variety='tones in 16 notes')
-
-def _returns(keys, n=3):
-    "How many notes ago the same `n` keys in a row were struck; a million for never."
+def _returns(keys)->list:
+    "How many notes ago the same three keys in a row were struck; a million for never."
     last,out = {},[]
-    for i in range(len(keys)-n+1): k = tuple(keys[i:i+n]); out.append(i-last.get(k, i-10**6)); last[k] = i
+    for i,figure in enumerate(zip(keys, keys[1:], keys[2:])):
+        out.append(i-last.get(figure, i-_NEVER))
+        last[figure] = i
     return out
 
-def features(p:Performance)->dict: # name: (N,) values
+# %% ../nbs/06_analysis.ipynb #8059deca
+def features(
+    p:Performance,
+)->dict: # name: (N,) values
     "What is counted in a performance: see `feature_names`; times in seconds."
-    n,keys = p.notes,p.notes['pitch'].tolist()
-    ends = np.sort(n['end'])
-    sounding = np.arange(1, len(n)+1)-np.searchsorted(ends, n['start'], side='right')
-    return dict(pitch=n['pitch'], pitch_class=n['pitch']%12, velocity=n['velocity'], duration=n['end']-n['start'],
-                onset_interval=np.diff(n['start']), density=np.bincount(n['start'].astype(int)), polyphony=sounding,
-                repetition=_returns(keys), variety=[len({k%12 for k in keys[i:i+16]}) for i in range(len(keys)-15)])
+    n = p.notes
+    keys,tones = n['pitch'].tolist(),(n['pitch']%12).tolist()
+    struck = np.arange(1, len(n)+1)
+    over = np.searchsorted(np.sort(n['end']), n['start'], side='right')
+    return dict(
+        pitch=keys, pitch_class=tones, velocity=n['velocity'],
+        duration=n['end']-n['start'], onset_interval=np.diff(n['start']),
+        density=np.bincount(n['start'].astype(int)), polyphony=struck-over,
+        repetition=_returns(keys), variety=[len({*tones[i:i+16]}) for i in range(len(n)-15)])
+
+# %% ../nbs/06_analysis.ipynb #28c4a779
+def _grid(lo, hi, n):
+    "Edges in equal ratios, between the steps of 10 ms, so that each bin has its share of them."
+    return np.unique(np.geomspace(lo, hi, n).round(2))-STEP/2
+
+_bins = dict(
+    pitch=np.arange(20.5, 109.5),
+    pitch_class=np.arange(-.5, 12),
+    velocity=np.arange(-.5, 129, 8),
+    duration=_grid(.01, 20, 36),
+    onset_interval=np.append(-STEP/2, _grid(.01, 4, 30)),
+    density=np.arange(-.5, 41),
+    polyphony=np.arange(-.5, 25),
+    repetition=np.array([0,1,2,4,8,16,32,64,128,129])+.5,
+    variety=np.arange(.5, 13))
+
+# %% ../nbs/06_analysis.ipynb #c23de854
+def _count(values, edges):
+    "How many are in each bin; what lies beyond the bins is in the last."
+    return np.histogram(np.clip(values, edges[0], edges[-1]), edges)[0]
+
+def _counts(performances)->dict: # name: (performances, bins)
+    found = [features(p) for p in performances]
+    return {k: np.stack([_count(f[k], edges) for f in found]) for k,edges in _bins.items()}
+
+def _shares(counts): # (..., bins)
+    "The same in parts of 1."
+    return counts/np.maximum(counts.sum(-1, keepdims=True), 1)
 
 # %% ../nbs/06_analysis.ipynb #1b31d395
-def _counts(performances)->dict: # name: (performances, bins)
-    fs = [features(p) for p in performances]
-    return {k: np.stack([np.histogram(np.clip(f[k], b[0], b[-1]), b)[0] for f in fs]) for k,b in _bins.items()}
-
-def _shares(counts): return counts/np.maximum(counts.sum(-1, keepdims=True), 1) # (..., bins), each row summing to 1
-
 def histograms(
     performances, # a list of them, or what this function returned
 )->dict: # name: (bins,) shares
@@ -336,12 +460,38 @@ def histograms(
     if not len(performances): raise ValueError('there are no performances to count in.')
     return {k: _shares(c.sum(0)) for k,c in _counts(performances).items()}
 
+# %% ../nbs/06_analysis.ipynb #ca5974d5
+def _common(a, b): # (..., bins) shares twice
+    "How much of them is the same."
+    return np.minimum(a, b).sum(-1)
+
 def overlaps(
     a, b, # lists of performances, or their `histograms`
 )->dict: # name: 0 to 1
     "How much the distributions of two sets of performances have in common."
     ha,hb = histograms(a),histograms(b)
-    return {k: float(np.minimum(ha[k], hb[k]).sum()) for k in ha}
+    return {k: float(_common(ha[k], hb[k])) for k in ha}
+
+# %% ../nbs/06_analysis.ipynb #6e2f0e13
+_EVEN = 'duration','onset_interval','repetition' # their bins are unequal, and drawn equally wide
+_TICKS = dict(duration={'0.01 s': .01, '0.1': .1, '1': 1, '10': 10},
+              onset_interval={'0.01 s': .01, '0.1': .1, '1': 1},
+              repetition={'1': 1, '4': 3.5, '16': 14, '64': 56, 'never': 129},
+              pitch={_key(i): i for i in range(24, 109, 24)},
+              pitch_class={tone: i for i,tone in enumerate(_tones)})
+
+def _distribution(ax, k, shares, names):
+    "The histograms of one feature, one over the other; two with their overlap."
+    edges = _bins[k]
+    x = np.arange(len(edges)) if k in _EVEN else edges
+    for h,name in zip(shares, names): ax.stairs(h, x, fill=True, alpha=.5, label=name)
+    if k in _TICKS:
+        at = np.interp([*_TICKS[k].values()], edges, x)
+        ax.set_xticks(at, list(_TICKS[k]), fontsize=8)
+    title = feature_names[k]
+    if len(shares)==2: title += f': {_common(*shares):.2f}'
+    ax.set_title(title, fontsize=10)
+    ax.set_yticks([])
 
 # %% ../nbs/06_analysis.ipynb #9841e746
 def plot_distributions(
@@ -349,35 +499,41 @@ def plot_distributions(
     names=('real','composed'),
 ): # matplotlib figure
     "The histograms of two sets, one over the other, with their overlap."
-    import matplotlib.pyplot as plt
     sets = [histograms(o) for o in (a,b) if o is not None]
-    fig,axs = plt.subplots(2, 5, figsize=(12,4.2), layout='constrained')
-    for ax,(k,edges) in zip(axs.flat, _bins.items()):
-        even = k in ('duration','onset_interval','repetition'); x = np.arange(len(edges)) if even else edges
-        for h,name in zip(sets, names): ax.stairs(h[k], x, fill=True, alpha=.5, label=name)
-        if k in _ticks: words,at = zip(*_ticks[k]); ax.set_xticks(np.interp(at, edges, x), words, fontsize=8 if k=='pitch_class' else None)
-        ax.set_title(feature_names[k]+(f': {np.minimum(*(h[k] for h in sets)).sum():.2f}' if len(sets)>1 else ''), fontsize=10); ax.set_yticks([])
-    axs[1,4].axis('off')
-    if len(sets)>1: axs[1,4].legend(*axs[0,0].get_legend_handles_labels(), loc='center', title='number: overlap')
+    fig,axs = _axes(2, 5, (12,4.2))
+    *shown,last = axs.flat
+    for ax,k in zip(shown, _bins): _distribution(ax, k, [o[k] for o in sets], names)
+    last.axis('off')
+    if len(sets)==2: last.legend(*shown[0].get_legend_handles_labels(), loc='center', title='number: overlap')
     return fig
+
+# %% ../nbs/06_analysis.ipynb #84e3741b
+def _shades(ax, v, low, high, rows, columns, size=10):
+    "A table of numbers in colour: the darker, the nearer to `high`."
+    ax.imshow(v, cmap='Greens', vmin=low, vmax=high, aspect='auto')
+    ax.set_xticks(range(len(columns)), columns, fontsize=size)
+    ax.set_yticks(range(len(rows)), rows, fontsize=size)
+    for (i,j),x in np.ndenumerate(v):
+        dark = x>low+.7*(high-low)
+        ax.text(j, i, f'{x:.2f}', ha='center', va='center', fontsize=size, color='w' if dark else 'k')
 
 # %% ../nbs/06_analysis.ipynb #6d8bf70a
 def plot_overlaps(
     columns, # name of each column: what `overlaps` returned
 ): # matplotlib figure
     "Overlaps as a table in colour, with the mean of each column."
-    import matplotlib.pyplot as plt
-    v = np.array([[o[k] for o in columns.values()] for k in _bins]); v = np.vstack([v, v.mean(0)])
-    fig,ax = plt.subplots(figsize=(3+1.1*len(columns),3.4), layout='constrained')
-    ax.imshow(v, cmap='Greens', vmin=0, vmax=1, aspect='auto'); ax.axhline(len(v)-1.5, c='k', lw=1)
-    for i,j in np.ndindex(*v.shape): ax.text(j, i, f'{v[i,j]:.2f}', ha='center', va='center', color='w' if v[i,j]>.7 else 'k')
-    ax.set_xticks(range(len(columns)), columns); ax.set_yticks(range(len(v)), [feature_names[k] for k in _bins]+['mean'])
+    v = np.array([[o[k] for o in columns.values()] for k in feature_names])
+    v = np.vstack([v, v.mean(0)])
+    fig,ax = _axes(size=(3+1.1*len(columns),3.4))
+    _shades(ax, v, 0, 1, [*feature_names.values(), 'mean'], list(columns))
+    ax.axhline(len(v)-1.5, c='k', lw=1)
     return fig
 
 # %% ../nbs/06_analysis.ipynb #c4e41337
-def _centre(o, draws): # of (1 or 0 + draws,) overlaps: the first, or the mean; and the standard deviation
-    o = o|dict(mean=np.mean(list(o.values()), 0))
-    return {k: float(v[0] if len(v)>draws else v.mean()) for k,v in o.items()},{k: float(v[-draws:].std()) for k,v in o.items()}
+def _numbers(o, of)->dict:
+    "Each overlap, and the `mean` of all, as one number."
+    o = o | dict(mean=np.mean(list(o.values()), 0))
+    return {k: float(of(v)) for k,v in o.items()}
 
 def overlap_noise(
     real, # a list of performances, or their `histograms`
@@ -386,55 +542,66 @@ def overlap_noise(
 )->tuple: # two of name: number, with the `mean` of all
     "The overlaps of two sets, and their standard deviation if the second were drawn again (bootstrap)."
     h,n = histograms(real),len(composed)
-    w = np.concatenate([np.ones((1,n)), np.random.default_rng(0).multinomial(n, np.full(n, 1/n), draws)])
-    return _centre({k: np.minimum(_shares(w@c), h[k]).sum(-1) for k,c in _counts(composed).items()}, draws)
+    often = np.random.default_rng(0).multinomial(n, np.full(n, 1/n), draws) # (draws, n) each of them
+    drawn = {k: _common(_shares(often@c), h[k]) for k,c in _counts(composed).items()}
+    return _numbers(overlaps(h, composed), float), _numbers(drawn, np.std)
 
+# %% ../nbs/06_analysis.ipynb #f85b726b
 def overlap_ceiling(
     real,  # a list of performances
     n:int, # so many of them, against all the others
     draws:int=400,
 )->tuple: # two of name: number, with the `mean` of all
-    "How much some real performances have in common with the others: mean and standard deviation over many ways to choose them."
+    "How much some real performances have in common with the others: mean and deviation over many ways to choose them."
     if not 0<n<len(real): raise ValueError(f'n must lie in 1-{len(real)-1}, so that there are others, not {n}')
-    w = np.random.default_rng(0).random((draws, len(real))).argsort(1)<n
-    return _centre({k: np.minimum(_shares(w.astype(int)@c), _shares((~w).astype(int)@c)).sum(-1) for k,c in _counts(real).items()}, draws)
+    chosen = np.random.default_rng(0).random((draws, len(real))).argsort(1)<n
+    drawn = {k: _common(_shares(chosen@c), _shares(~chosen@c)) for k,c in _counts(real).items()}
+    return _numbers(drawn, np.mean), _numbers(drawn, np.std)
 
+# %% ../nbs/06_analysis.ipynb #2d59dbdd
 def sweep(
     model:MusicTransformer,
     real,  # a list of performances
-    temperatures=(.8,.9,1.,1.1,1.2,1.3), top_ps=(.9,.95,.98,.99,1.),
-    tokens:int=1024, seeds=range(1,25),
+    temperatures=(.8,.9,1.,1.1,1.2,1.3),
+    top_ps=(.9,.95,.98,.99,1.),
+    tokens:int=1024,    # in each piece
+    seeds=range(1,25),  # a piece each
 )->dict: # plain numbers, for `plot_sweep` or a JSON file
     "Compose a piece for each seed with each setting, and see how much they have in common with real ones."
     seeds,rows = list(seeds),[]
-    for t in temperatures:
-        for p in top_ps:
-            overlap,noise = overlap_noise(real, generate(model, tokens=tokens, seed=seeds, temperature=t, top_p=p))
-            rows.append(dict(temperature=t, top_p=p, overlap=overlap, noise=noise))
+    for t,p in product(temperatures, top_ps):
+        composed = generate(model, tokens=tokens, seed=seeds, temperature=t, top_p=p)
+        overlap,noise = overlap_noise(real, composed)
+        rows.append(dict(temperature=t, top_p=p, overlap=overlap, noise=noise))
     ceiling,spread = overlap_ceiling(real, min(len(seeds), len(real)//2))
     return dict(tokens=tokens, seeds=len(seeds), real=len(real), rows=rows, ceiling=ceiling, spread=spread)
+
+# %% ../nbs/06_analysis.ipynb #e9b106fd
+def _plot_settings(ax, r, k, name, size=8):
+    "One overlap of each setting: the temperatures up, the top-p across; the best is bold."
+    rows,top = r['rows'],r['ceiling'][k]
+    ts,ps = (list(dict.fromkeys(o[by] for o in rows)) for by in ('temperature','top_p'))
+    v = np.reshape([o['overlap'][k] for o in rows], (len(ts), len(ps)))
+    _shades(ax, v, .9*v.min(), top, ts, ps, size)
+    ax.texts[v.argmax()].set_weight('bold')
+    ax.set_title(f'{name} ({top:.2f})', fontsize=size+1)
+    ax.invert_yaxis()
 
 # %% ../nbs/06_analysis.ipynb #2f1beb34
 def plot_sweep(
     r, # what `sweep` returned
 ): # matplotlib figure
-    "Each setting's overlap with real music: the mean, large, and each feature. The darkest is the ceiling, which stands in brackets."
+    "Each setting's overlap with real music: the mean, large, and each feature; in brackets the ceiling, the darkest."
     import matplotlib.pyplot as plt
-    ts,ps = (sorted({o[k] for o in r['rows']}) for k in ('temperature','top_p'))
-    names = dict(mean='mean of all')|feature_names
-    fig,axs = plt.subplot_mosaic([['mean']*3+list(_bins)[i:i+3] for i in (0,3,6)], figsize=(12,5.6), layout='constrained')
-    for k,ax in axs.items():
-        v,large = np.full((len(ts),len(ps)), np.nan),k=='mean'
-        for o in r['rows']: v[ts.index(o['temperature']),ps.index(o['top_p'])] = o['overlap'][k]
-        low = .9*np.nanmin(v) if large else .2*r['ceiling'][k]
-        ax.imshow(v, cmap='Greens', vmin=low, vmax=r['ceiling'][k], aspect='auto', origin='lower')
-        for o in r['rows']:
-            i,j = ts.index(o['temperature']),ps.index(o['top_p'])
-            text = f"{v[i,j]:.3f}\n± {o['noise'][k]:.3f}" if large else f'{v[i,j]:.2f}'
-            ax.text(j, i, text, ha='center', va='center', fontsize=11 if large else 8, color='w' if v[i,j]>.3*low+.7*r['ceiling'][k] else 'k', weight='bold' if v[i,j]==np.nanmax(v) else None)
-        ax.set_title(f"{names[k]} ({r['ceiling'][k]:.2f})", fontsize=12 if large else 9)
-        ax.set_xticks(range(len(ps)), ps, fontsize=None if large else 8); ax.set_yticks(range(len(ts)), ts, fontsize=None if large else 8)
-    now = Sampling.temperature,Sampling.top_p
-    if now[0] in ts and now[1] in ps: axs['mean'].add_patch(plt.Rectangle((ps.index(now[1])-.47, ts.index(now[0])-.47), .94, .94, fill=False, ls='--', lw=2, ec='C1'))
-    axs['mean'].set(xlabel='top-p', ylabel='temperature (dashed: the defaults)')
+    mosaic = [['mean']*3+list(feature_names)[i:i+3] for i in (0,3,6)]
+    fig,axs = plt.subplot_mosaic(mosaic, figsize=(12,5.6), layout='constrained')
+    for k,name in feature_names.items(): _plot_settings(axs[k], r, k, name)
+    large = axs['mean']
+    _plot_settings(large, r, 'mean', 'mean of all', 11)
+    for o,text in zip(r['rows'], large.texts):
+        text.set_text(f"{o['overlap']['mean']:.3f}\n± {o['noise']['mean']:.3f}")
+        if (o['temperature'],o['top_p'])==(Sampling.temperature,Sampling.top_p): text.set_bbox(_FRAME)
+    large.set(xlabel='top-p', ylabel='temperature (dashed: the defaults)')
     return fig
+
+_FRAME = dict(boxstyle='square,pad=.8', fc='none', ec='C1', lw=2, ls='--')

@@ -63,7 +63,8 @@ def test_samples_are_long_enough_and_marked_by_pass():
 
 def test_over_fitting_is_shown(tmp_path, monkeypatch):
     "The cell itself, run again: the training loss goes on to fall, the validation loss turns and rises."
-    import matplotlib; matplotlib.use('agg')
+    import matplotlib
+    matplotlib.use('agg')
     monkeypatch.chdir(path.parent)
     space,kept = {},tmp_path/'run'
     exec(source(cells[0]).replace('from matplotlib_inline', '# ').replace('set_matplotlib_formats', '# '), space)
