@@ -239,7 +239,9 @@ _CHARTS = dict( # of a column: the curve it is part of, the chart that this is d
     val_loss='validation learning/loss', val_smooth_loss='validation learning/smooth_loss',
     val_accuracy='validation learning/accuracy', val_part='',
     **{f'val_{k}': f'{k} learning/strikes by echo' for k in ECHOED},
-    sample_returns='validation learning/sample_returns')
+    sample_returns='validation learning/sample_returns',
+    sample_hole='validation learning/sample_hole',
+    sample_louder='validation learning/sample_louder')
 _COLUMNS = ['step', 'epoch', 'tokens', *_CHARTS]
 
 # %% ../nbs/03_training.ipynb #700dee02
