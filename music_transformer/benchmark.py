@@ -19,7 +19,8 @@ from accelerate import PartialState
 from tqdm.auto import tqdm
 from .processor import SOS, PAD
 from .model import MusicTransformer, ModelConfig, rel_attention
-from .training import TrainConfig, Run, Metrics, best_precision, keep_memory, make_optimizers, token_loss
+from .settings import ROW, SEED_RECIPE, TrainConfig
+from .training import Run, Log, best_precision, keep_memory, make_optimizers, token_loss
 from .generation import compose, Ending, Sampling, Take
 
 # %% ../nbs/08_benchmark.ipynb #4a3af525
@@ -76,7 +77,7 @@ def step_fn(cfg:ModelConfig, train:TrainConfig, textbook:bool=False, device='cpu
 
 def step_times(cfg:ModelConfig=None, train:TrainConfig=None, repeat:int=5, device='cpu')->dict: # seconds
     "A training step, ours and the textbook's; the student report's sizes unless told otherwise."
-    cfg,train = cfg or ModelConfig.seed(),train or TrainConfig.seed_recipe()
+    cfg,train = cfg or ModelConfig.seed(),train or TrainConfig(**SEED_RECIPE)
     return take_turns(repeat, ours=step_fn(cfg, train, device=device), textbook=step_fn(cfg, train, True, device))
 
 # %% ../nbs/08_benchmark.ipynb #3ec05870
@@ -91,17 +92,18 @@ def loop_times(
     steps:int=20, # of each kind, in turns; after three of each that do not count
 )->dict: # seconds a bare step and a whole one, their ratio, tokens per second
     "Time a whole training step (data and metrics too) against a bare one."
-    c = replace(train_cfg, epochs=1, semitones=0, stretch=0., velocity=0)
+    c = replace(train_cfg, epochs=1, stretch=0., velocity=0)
     sync = torch.cuda.synchronize if PartialState().device.type=='cuda' else lambda: None
     def timed(f, *a): sync(); t = time.perf_counter(); f(*a); sync(); return time.perf_counter()-t
     with TemporaryDirectory() as d:
         run = Run(_Noise((steps+9)*c.batch_size*c.context), MusicTransformer(model_cfg), c, d)
-        run.metrics = Metrics(run.out)
+        run.log = Log(run.out)
+        run.begin()
         bare = step_fn(model_cfg, c, device=run.acc.device)
-        t = [(timed(bare), timed(run.train_step), timed(run.row, False)) for _ in range(steps+3)][3:]
-        run.board.close()
+        t = [(timed(bare), timed(run.train_step), timed(run.report)) for _ in range(steps+3)][3:]
+        run.log.board().close()
     bare,step,row = np.median(t, 0).tolist()
-    whole,n = step+row/c.log_every,c.batch_size*c.context
+    whole,n = step+row/ROW,c.batch_size*c.context
     return dict(device=str(run.acc.device), precision=run.acc.mixed_precision, bare_s=bare, whole_s=whole, ratio=whole/bare, bare_tokens_per_s=n/bare, tokens_per_s=n/whole)
 
 # %% ../nbs/08_benchmark.ipynb #1bdc629f
@@ -137,7 +139,7 @@ def benchmark(quick:bool=False, device=None)->dict: # name: value, budget and wh
     if device!=here: raise ValueError(f'{device} was asked for, but this process works on {here} already; begin a new one with ACCELERATE_USE_CPU set to true or false')
     if device=='cpu': keep_memory()                                              # as `fit` does
     cfg = ModelConfig.seed(**dict(d_model=64, n_layers=2, n_heads=2, max_distance=128) if quick else {})
-    train = TrainConfig.seed_recipe(**dict(context=128) if quick else {})
+    train = TrainConfig(**SEED_RECIPE|(dict(context=128) if quick else {}))
     a = attention_times(*((1, 2, 128, 16, 2) if quick else ()), device=device)
     s = step_times(cfg, train, 1 if quick else 5, device)
     l = loop_times(cfg, train, 2 if quick else 10)
