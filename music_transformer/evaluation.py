@@ -68,9 +68,9 @@ class Window:
 
     def __post_init__(self): self.first = len(self.ids)-self.asked
 
-# %% ../nbs/03a_evaluation.ipynb #f216931a
+# %% ../nbs/03a_evaluation.ipynb #07450fcc
 def _windows(model, spans, context):
-    "A `Window` for each span. The echo is heard through the whole piece, once for spans of one that follow one another."
+    "A `Window` for each span. The echo is heard through the whole piece, once for its spans in a row."
     piece = heard = None
     for ids,begin,end in spans:
         if not 0<begin<end<=min(len(ids), begin+context):
