@@ -25,7 +25,7 @@ def command(f):
     "A `call_parse` command that answers a user's mistake with one sentence and exit status 2."
     @wraps(f)
     def _f(*args, **kw):
-        if not is_cli(): return f(*args, **kw)
+        if not is_cli(made): return f(*args, **kw)
         with suppress(AttributeError):                                   # where output goes into a string
             sys.stdout.reconfigure(errors='backslashreplace')            # a file's name need not be text
         try: return f(*args, **kw)
@@ -36,7 +36,8 @@ def command(f):
             said = 'there is not enough memory for this; choose smaller sizes.'
         print(f'{f.__name__.replace("_","-")}: {said}', file=sys.stderr)
         return 2
-    return call_parse(_f)
+    made = call_parse(_f)
+    return made
 
 # %% ../nbs/07_cli.ipynb #ff241481
 def _sentence(e):
@@ -167,7 +168,7 @@ def _train(store, what, train, out, resume, samples):
     model = MusicTransformer(what) if isinstance(what, ModelConfig) else what
     say(f'{model.n_params:,} parameters; {len(store.split("train")):,} tokens to learn from: {store}')
     watch = samples and partial(_watch, n=samples)
-    progress = 'lines' if is_cli() and not sys.stderr.isatty() else True
+    progress = 'lines' if is_cli(mt_train) and not sys.stderr.isatty() else True
     fit(store, what, train, out, resume, watch, progress)
     step = loads((out/'last/run.json').read_text())['step']
     say(f'{step} steps: {models_in(out)}. Curves, samples and sound: tensorboard --logdir {out}')
