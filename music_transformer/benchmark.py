@@ -9,7 +9,7 @@ __all__ = ['BUDGET', 'LARGE', 'dense_attention', 'take_turns', 'attention_times'
            'loop_times', 'reading_fn', 'event_times', 'generation_times', 'Ratio', 'benchmark', 'show', 'measure']
 
 # %% ../nbs/08_benchmark.ipynb #bd8fd3c2
-import os, time
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median

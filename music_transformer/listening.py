@@ -9,13 +9,11 @@ __all__ = ['QUESTIONS', 'listening_test', 'sign_flips', 'holm', 'listening_resul
 
 # %% ../nbs/06c_listening.ipynb #9f126162
 import base64, csv, json
-from dataclasses import replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
 import numpy as np
 from .files import all_or_none
-from .data import Performance
 from .sound import mp3, render
 
 # %% ../nbs/06c_listening.ipynb #f1eb5744

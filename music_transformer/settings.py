@@ -80,6 +80,7 @@ class ModelConfig:
     clock:bool = setting(True, 'half of the heads count seconds instead of events')
     conv:int = setting(0, 'ids seen by a convolution before attention and feed-forward; 0 for none', least=0, most=64)
     echo:bool = setting(False, 'inputs and logits hear the Echo: what came next when the last notes were played before')
+    directions:bool = setting(False, 'inputs may be told how dense, loud, high and full the next ten seconds are to be, and by whom')
     dropout:float = setting(.1, 'share of activations dropped in training', least=0, below=1)
 
     def __post_init__(self):
@@ -89,7 +90,7 @@ class ModelConfig:
     @classmethod
     def seed(cls, **kw):
         "The sizes of the student report that this project grew from, its faults mended."
-        plain = dict(position='relative', state=False, wishes=False, clock=False, conv=0, echo=False)
+        plain = dict(position='relative', state=False, wishes=False, clock=False, conv=0, echo=False, directions=False)
         sizes = dict(d_model=512, n_layers=6, n_heads=8, d_ff=256, max_distance=1024)
         return cls(**(sizes | plain | kw))
 
@@ -131,6 +132,7 @@ class TrainConfig:
     stretch:float = setting(0., 'stretch the time of each piece by up to this share', least=0, below=1)
     velocity:int = setting(0, 'make each piece louder or softer by up to so many of 127', least=0, most=127)
     told:float = setting(0., 'share of the returns that are told to a model which hears an Echo', least=0, below=1)
+    directed:float = setting(.4, 'share of the windows that are told anything, for a model with directions', least=0, most=1)
     save_every:int = setting(500, 'steps between checkpoints', least=1, free=True)
     val_every:int = setting(500, 'steps between looks at the validation split; 0 for one an epoch', least=0, free=True)
     precision:str = setting('auto', 'no, bf16, or auto: bf16 where the hardware has it', among=('auto','no','bf16'))

@@ -6,9 +6,9 @@ Docs: https://music-transformer.github.io/music_transformer/training.html.md"""
 
 # %% auto #0
 __all__ = ['MEASURED', 'lr_factor', 'best_precision', 'keep_memory', 'orthogonal', 'Muon', 'make_optimizers', 'Progress', 'Feed',
-           'read_metrics', 'Log', 'memory_gb', 'stop_signals', 'Run', 'run_settings', 'models_in', 'free_folder', 'fit',
-           'TrainConfig', 'SMOOTHING', 'PAST', 'KINDS', 'ECHOED', 'surprises', 'smoothed', 'token_loss', 'eval_windows',
-           'score', 'unigram_entropy', 'evaluate']
+           'split_pieces', 'read_metrics', 'Log', 'memory_gb', 'stop_signals', 'Run', 'run_settings', 'models_in',
+           'free_folder', 'fit', 'TrainConfig', 'SMOOTHING', 'PAST', 'KINDS', 'ECHOED', 'surprises', 'smoothed',
+           'token_loss', 'eval_windows', 'score', 'unigram_entropy', 'evaluate']
 
 # %% ../nbs/03_training.ipynb #6d197633
 import csv, ctypes, json, math, platform, psutil, signal, sys, time
@@ -27,8 +27,9 @@ from accelerate.utils import recursively_apply
 from safetensors import SafetensorError
 from fastcore.basics import patch
 from .files import new_folder, progress_bar, restore_folder, write_file
-from .processor import PAD, VOCAB_VERSION
+from .processor import PAD, SOS, VOCAB_VERSION
 from .echo import joined, stream_echoes
+from .directions import ahead_of_all, partly, piece_ahead
 from .corpus import TokenStore, Windows, Augment, epoch_pieces
 from .settings import BETAS, EPS, WEIGHT_DECAY, LOOK, ROW, ModelConfig, TrainConfig, train_config
 from .model import MusicTransformer
@@ -162,8 +163,9 @@ class Feed:
         c:TrainConfig,
         hears:bool=False, # give what the `Echo` says, too
         share:int=1,      # processes that share the windows of a step
+        directed:bool=False, # give directions, too
     ):
-        self.store,self.c,self.hears,self.share = store,c,hears,share
+        self.store,self.c,self.hears,self.share,self.directed = store,c,hears,share,directed
         self.steps = c.epochs*math.ceil(_windows_of(store, c)/c.batch_size)
         self.epoch = None           # the one whose windows are at hand
         self.made,self.rest = [],() # of the next one: pieces made, and pieces to make
@@ -182,12 +184,18 @@ def _windows_of(store, c)->int:
 # %% ../nbs/03_training.ipynb #54830561
 @patch
 def pieces(self:Feed, epoch:int):
-    "The ids of each piece as varied for an epoch, and their `Echoes`; all at once where nothing is varied."
+    "Each piece as varied for an epoch: its ids, their `Echoes`, their `Ahead`."
     c = self.c
+    rows = [o for o in self.store.pieces if o.split=='train']
     augment = Augment(stretch=c.stretch, velocity=c.velocity)
-    for n,ids in enumerate(epoch_pieces(self.store, 'train', augment, c.seed, epoch)):
+    for n,ids in enumerate(split_pieces(epoch_pieces(self.store, 'train', augment, c.seed, epoch))):
         told = np.random.default_rng((c.seed, epoch, n))
-        yield ids, stream_echoes(ids, c.told, told) if self.hears else None
+        heard = stream_echoes(ids, c.told, told) if self.hears else None
+        yield ids, heard, piece_ahead(ids, rows[n].composer) if self.directed else None
+
+def split_pieces(streams):
+    "The pieces in streams of ids."
+    for ids in streams: yield from np.split(ids, np.flatnonzero(ids==SOS)[1:])
 
 # %% ../nbs/03_training.ipynb #4ac771e5
 @patch
@@ -195,9 +203,10 @@ def load(self:Feed, epoch:int):
     "Lay out the windows of an epoch. What of it is not made yet, is made now."
     c = self.c
     if self.epoch is None or epoch!=self.epoch+1: self.made,self.rest = [],self.pieces(epoch)
-    ids,heard = zip(*self.made, *self.rest)
+    ids,heard,ahead = zip(*self.made, *self.rest)
     self.windows = Windows(np.concatenate(ids), c.context, c.seed, epoch, c.transpose)
     self.echoes = joined(heard) if self.hears else None
+    self.ahead = ahead_of_all(ahead) if self.directed else None
     self.epoch = epoch
     self.made,self.rest = [],self.pieces(epoch+1)
 
@@ -213,8 +222,11 @@ def work_ahead(self:Feed):
 def row(self:Feed, i:int)->dict:
     "Window `i` of the epoch, with all that the model is given beside it."
     ids,targets,past,up = self.windows.window(i, PAST)
-    row = dict(ids=ids, targets=targets, past=past)
-    if self.hears: row['echo'] = self.echoes.window(self.windows.start(i), len(ids), up)
+    row,where = dict(ids=ids, targets=targets, past=past),(self.windows.start(i), len(ids), up)
+    if self.hears: row['echo'] = self.echoes.window(*where)
+    if self.directed:
+        rng = np.random.default_rng((self.c.seed, self.epoch, i, 1))
+        row['directions'] = partly(self.ahead.window(*where), self.c.directed, rng)
     return row
 
 # %% ../nbs/03_training.ipynb #2878b297
@@ -365,7 +377,7 @@ class Run:
     def __init__(self, store:TokenStore, model:MusicTransformer, c:TrainConfig, out:Path):
         self.store,self.c,self.out,self.cfg = store,c,Path(out),model.cfg
         self.acc = _accelerator(c)
-        self.feed = Feed(store, c, model.cfg.echo, self.acc.num_processes)
+        self.feed = Feed(store, c, model.cfg.echo, self.acc.num_processes, model.cfg.directions)
         self.ema = deepcopy(model).to(self.acc.device).requires_grad_(False).eval() if c.ema else None
         if c.ema: self.acc.register_for_checkpointing(self.ema)
         self.model,*self.opts = self.acc.prepare(model, *make_optimizers(model, c))
@@ -428,7 +440,8 @@ def _sent(x, device):
 def gradient(self:Run, part:dict, n:int)->Tensor: # (3,)
     "The same for one part."
     y,acc = part['targets'],self.acc
-    with acc.autocast(): logits = self.model(part['ids'], past=part['past'], echo=part.get('echo'))
+    beside = {k: part[k] for k in ('echo','directions') if k in part}
+    with acc.autocast(): logits = self.model(part['ids'], past=part['past'], **beside)
     logp = logits.float().log_softmax(-1)
     true,every = (o.sum() for o in surprises(logp, y))
     loss = smoothed(true, every, self.c.smoothing)
