@@ -6,8 +6,9 @@ Docs: https://music-transformer.github.io/music_transformer/model.html.md"""
 
 # %% auto #0
 __all__ = ['EVENTS', 'SECONDS', 'State', 'running_max', 'StateInput', 'key_classes', 'describe_keys', 'StateOutput', 'angles',
-           'rotate', 'Conv', 'EchoInput', 'EchoOutput', 'Cache', 'plain_attention', 'Attention', 'Block',
-           'MusicTransformer', 'Step', 'reference_loss', 'ModelConfig', 'by_key', 'rel_attention', 'flex_attend']
+           'rotate', 'Conv', 'EchoInput', 'EchoOutput', 'DirectionsInput', 'Cache', 'plain_attention', 'Attention',
+           'Block', 'MusicTransformer', 'Step', 'reference_loss', 'ModelConfig', 'by_key', 'rel_attention',
+           'flex_attend']
 
 # %% ../nbs/02_model.ipynb #319ce513
 import json, math
@@ -23,6 +24,7 @@ from safetensors.torch import load_file
 from fastcore.basics import patch
 from .files import write_file
 from .processor import VOCAB_SIZE, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP, MAX_SHIFT
+from .directions import N_CLASSES
 from .echo import Echo, N_KINDS
 from .settings import ModelConfig
 from .relative import by_key, flex_attend, rel_attention
@@ -367,6 +369,16 @@ class EchoOutput(nn.Module):
         answer = torch.cat([keys, torch.zeros_like(keys), shift, velocity], -1)
         return F.pad(answer*(kind>0), (0, VOCAB_SIZE-PAD))
 
+# %% ../nbs/02_model.ipynb #f51f00e8
+class DirectionsInput(nn.Module):
+    "What directions add to each input of the model."
+    def __init__(self, D:int):
+        super().__init__()
+        self.pace,self.loudness,self.height,self.sounding,self.composer = (nn.Embedding(N_CLASSES, D) for _ in range(5))
+
+    def forward(self, said:Tensor)->Tensor: # (B, T, 5) classes to (B, T, D)
+        return sum(table(o) for table,o in zip(self.children(), said.unbind(-1)))
+
 # %% ../nbs/02_model.ipynb #d4ba343a
 class Cache:
     "Keys and values of the last `window` positions, for every layer."
@@ -544,7 +556,9 @@ class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0
         self.wishes = StateOutput(D) if cfg.wishes else None
         self.echo = EchoInput(D) if cfg.echo else None
         self.answer = EchoOutput(D) if cfg.echo else None
+        self.directions = DirectionsInput(D) if cfg.directions else None
         self.apply(_init)
+        for o in self.directions.children() if cfg.directions else (): nn.init.zeros_(o.weight)
         small = .02/math.sqrt(2*cfg.n_layers)                        # deeper sums start no larger
         for b in self.blocks:
             for o in (b.attn.out, b.ff[2]): nn.init.normal_(o.weight, std=small)
@@ -561,6 +575,7 @@ def forward(self:MusicTransformer,
     cache:Cache=None,  # what came before, to be moved on
     past:Tensor=None,  # (B, P) ids before these, from which only `State` and `Echo` are known; `PAD` says nothing
     echo:dict=None,    # what `Echoes.window` says of these ids, as tensors (B, T, ...); heard from the ids if not given
+    directions:Tensor=None, # (B, T, 5) classes of what is asked for; what the cache's echoes say if not given
 )->Tensor:             # (B, T, vocab_size)
     "The logits of each next id."
     cfg = self.cfg
@@ -569,9 +584,10 @@ def forward(self:MusicTransformer,
     if past.numel(): _check_ids('past', past, cfg.vocab_size, len(ids))
     s = self.trace(ids, cache, past) if cfg.state or cfg.wishes or cfg.clock else None
     if cfg.echo and echo is None: echo = _hear(ids, cache, past)
+    if cfg.directions and directions is None: directions = _asked(ids, cache)
     seen = cache.seen if cache is not None else 0
     pos = torch.arange(seen, seen+ids.shape[1], device=ids.device)
-    x = self.drop(self.read(ids, pos, s, echo))
+    x = self.drop(self.read(ids, pos, s, echo, directions))
     turn = self.turn(pos, s)
     for b in self.blocks: x = b(x, turn, cache)
     if cache is not None: cache.seen += ids.shape[1]
@@ -626,18 +642,26 @@ def _hear(ids, cache, past):
     out['keys'] = _echoed(heard)
     return {k: torch.from_numpy(x).unflatten(0, ids.shape).to(ids.device) for k,x in out.items()}
 
+def _asked(ids, cache):
+    "What is asked for at the newest of the ids; nothing before."
+    said = torch.zeros(*ids.shape, 5, dtype=torch.long)
+    if cache is not None: said[:,-1] = torch.tensor([o.directions for o in cache.echoes])
+    return said.to(ids.device)
+
 # %% ../nbs/02_model.ipynb #d76188e1
 @patch
 def read(self:MusicTransformer,
     ids,     # (B, T)
     pos,     # (T,) their positions
     s,       # their trace
-    echo,    # and their echo
+    echo,    # their echo
+    said,    # and directions
 )->Tensor:   # (B, T, D)
     "What goes into the first block."
     x = self.embed(ids)
     if self.state: x = x + self.state(s)
     if self.echo: x = x + self.echo(echo)
+    if self.directions: x = x + self.directions(said)
     if self.cfg.position=='sinusoidal': x = x + _sinusoids(pos, self.cfg.d_model).to(x.dtype)
     return x
 
@@ -706,6 +730,7 @@ def _hear_newest(ids, cache, cfg)->_Heard:
         due = _due_class(np.array([h.due for h in heard.hints]))
         heard.rows += [h.kind for h in heard.hints],due,[h.touch for h in heard.hints]
         heard.numbers.append(_echoed(heard.hints))
+    if cfg.directions: heard.rows += zip(*[o.directions for o in cache.echoes])
     return heard
 
 # %% ../nbs/02_model.ipynb #e2c6dde8
@@ -796,11 +821,12 @@ class Step:
 # %% ../nbs/02_model.ipynb #00733de9
 def _ends(model):
     "What stands in front of the blocks, tables and what reads numbers for keys; and what stands behind them."
-    front = [o for o in (model.state, model.echo) if o]
+    front = [o for o in (model.state, model.echo, model.directions) if o]
     behind = [o for o in (model.wishes, model.answer) if o]
     tables = [m for o in front for m in o.children() if isinstance(m, nn.Embedding)]
     answers = [m for o in behind for m in o.children()]
-    return [model.embed]+tables,[o.keys for o in front],[model.head]+answers
+    numbers = [o.keys for o in (model.state, model.echo) if o]
+    return [model.embed]+tables,numbers,[model.head]+answers
 
 def _stacked(parts):
     "Their weights as one, and the rows at which they begin and end."

@@ -102,6 +102,7 @@ def _fits_together(c:ModelConfig):
         raise ValueError(f'n_heads ({c.n_heads}) must divide d_model ({c.d_model}) into even parts')
     if c.clock and c.n_heads%2:
         raise ValueError(f'n_heads must be even when half of them count seconds (clock), not {c.n_heads}')
+    if c.directions and not c.echo: raise ValueError('directions need echo: what is asked for comes along with it')
     if c.vocab_size==VOCAB_SIZE: return
     for used,what in ((c.wishes, 'keys have wishes'), (c.echo, 'the logits hear an echo')):
         if used: raise ValueError(f'vocab_size must be {VOCAB_SIZE} where {what}, not {c.vocab_size}')
