@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Annotated
 from fastcore.script import bool_arg, call_parse, is_cli
 from .files import all_or_none, check_names, progress_bar, write_file
+from .directions import Wish
 from .settings import SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range
 
 # %% ../nbs/07_cli.ipynb #c801f79a
@@ -300,7 +301,7 @@ def _print_scores(split, r):
 
 # %% ../nbs/07_cli.ipynb #8d72f9d2
 @command
-@options(Sampling)
+@options(Sampling, Wish)
 def mt_compose(
     model:str=None,         # folder of a checkpoint or run (its best), or hub name; the packaged model when left out
     primer:str=None,        # a MIDI file to continue; the model goes by its last events, as many as its context

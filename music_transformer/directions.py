@@ -6,12 +6,13 @@ Docs: https://music-transformer.github.io/music_transformer/directions.html.md""
 
 # %% auto #0
 __all__ = ['DIRECTIONS', 'AHEAD', 'COMPOSERS', 'EDGES', 'N_CLASSES', 'ahead', 'composer_class', 'classes', 'Ahead', 'piece_ahead',
-           'ahead_of_all', 'partly', 'Wishes']
+           'ahead_of_all', 'partly', 'Wish', 'Wishes']
 
 # %% ../nbs/01d_directions.ipynb #8425448d
 from dataclasses import dataclass
 import numpy as np
 from fastcore.basics import patch
+from .settings import check, setting
 from .processor import elapsed, touches, NOTE_OFF, TIME_SHIFT, STEP
 
 # %% ../nbs/01d_directions.ipynb #ee7a01cd
@@ -118,7 +119,16 @@ def partly(
     return said*told if rng.random()<share else said*0
 
 # %% ../nbs/01d_directions.ipynb #85ef1a06
-_ranges = dict(notes_per_second=(0,40), loudness=(1,127), height=(21,108), sounding=(0,40))
+@dataclass
+class Wish:
+    "What may be asked for; 0, or no name, leaves it unsaid."
+    notes_per_second:float = setting(0., 'ask for about so many notes a second', least=0, most=40)
+    loudness:float = setting(0., 'ask for about this mean velocity', least=0, most=127)
+    height:float = setting(0., 'ask for about this mean pitch, 60 being middle C', least=0, most=127)
+    sounding:float = setting(0., 'ask for about so many keys to sound at once', least=0, most=40)
+    composer:str = setting('', f'ask for the company of {", ".join(COMPOSERS[:-1])} or {COMPOSERS[-1]}')
+
+    def __post_init__(self): check(self)
 
 def _timeline(name, wish):
     "A wish as a list of (second, value). `ValueError` says what is wrong with it."
@@ -131,15 +141,14 @@ def _timeline(name, wish):
     return [(when, _class(name, value)) for when,value in pairs]
 
 def _class(name, value)->int:
-    "The class of a wished value; 0 for `None`."
+    "The class of a wished value; 0 where nothing is said."
     if value is None: return 0
+    Wish(**{name: value})                # in its range?
+    if not value: return 0
     if name=='composer':
         found = composer_class(str(value))
         if not found: raise ValueError(f'composer must be one of {", ".join(COMPOSERS)}, not {value!r}')
         return found
-    low,high = _ranges[name]
-    if isinstance(value, (bool,str)) or not low<=value<=high:
-        raise ValueError(f'{name} must lie in {low}-{high}, not {value!r}')
     return int(np.searchsorted(EDGES[name], value, side='right'))+1
 
 # %% ../nbs/01d_directions.ipynb #98cdda84
