@@ -191,7 +191,7 @@ def _store(path, out, resume):
 
 # %% ../nbs/07_cli.ipynb #b6cc09b8
 def _watch(run, n):
-    "A sample of `n` events into `samples/`, heard and seen in TensorBoard; and what a listener notices in eight short ones."
+    "A sample of `n` events, heard and seen in TensorBoard; and what a listener notices in eight short ones."
     from music_transformer.generation import generate
     from music_transformer.midi import write_midi
     if not run.acc.is_main_process: return
@@ -203,7 +203,7 @@ def _watch(run, n):
 
 # %% ../nbs/07_cli.ipynb #34bcb6cf
 def _noticed(pieces)->dict:
-    "The cheap ones of what a listener notices, each a mean: does a line come back, is there a hole, does it grow louder."
+    "Means over pieces: does a line come back, is there a hole, does it grow louder."
     from music_transformer.judge import table
     found = table(dict(samples=pieces))
     means = {k: found[k]['samples'][0] for k in ('returns','hole','louder')}
@@ -429,9 +429,10 @@ def mt_judge(
     found = table(dict(composed=composed, real=others, shuffled=[shuffled(p) for p in others]))
     print(show_table(found))
     told = None
-    if min(len(composed), len(others))>=20: told = dict(composed=auc(composed, others), floor=auc(others[::2], others[1::2]))
-    if told: print(f"a linear judge tells composed from real by {told['composed']:.2f}, real from real by {told['floor']:.2f}")
-    else: print('a linear judge needs twenty pieces of either kind.')
+    if min(len(composed), len(others))<20: print('a linear judge needs twenty pieces of either kind.')
+    else:
+        told = dict(composed=auc(composed, others), floor=auc(others[::2], others[1::2]))
+        print('a linear judge tells composed from real by {composed:.2f}, real from real by {floor:.2f}'.format(**told))
     text = dumps(dict(pieces=len(composed), real=len(others), table=found, judge=told), indent=1)
     if json: write_file(json, text.replace('NaN', 'null').encode())
 

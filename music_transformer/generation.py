@@ -477,7 +477,7 @@ def generate(
     returns='drawn',      # when to go back: drawn as in real pieces; a list of (when, from, to) in seconds; or None
     tails:int=8,          # ways to go on near the end, of which one is chosen for its end; 1 takes what comes
     rules=(),             # of one's own: each a `Rule`
-    **sampling,           # settings of the draw, see `Sampling`; and wishes, see `Wish`: a value, or a list of (second, value)
+    **sampling,           # the draw, see `Sampling`; wishes, see `Wish`: a value, or a list of (second, value)
 )->Performance:           # its `info` holds all that is known of it; a list for a list of seeds
     "Compose a piece, or continue one."
     _refuse_strange(generate, sampling)

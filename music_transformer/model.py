@@ -10,7 +10,7 @@ __all__ = ['EVENTS', 'SECONDS', 'State', 'running_max', 'StateInput', 'key_class
            'Block', 'MusicTransformer', 'Step', 'reference_loss', 'ModelConfig', 'by_key', 'rel_attention',
            'flex_attend']
 
-# %% ../nbs/02_model.ipynb #319ce513
+# %% ../nbs/02_model.ipynb #fb6c951b
 import json, math
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields
@@ -25,11 +25,11 @@ from fastcore.basics import patch
 from .files import write_file
 from .processor import VOCAB_SIZE, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP, MAX_SHIFT
 from .directions import N_CLASSES
-from .echo import Echo, N_KINDS
+from .echo import Echo, N_KINDS, NOT_DUE
 from .settings import ModelConfig
 from .relative import by_key, flex_attend, rel_attention
 
-# %% ../nbs/02_model.ipynb #239d3a1f
+# %% ../nbs/02_model.ipynb #6d11b6af
 _all_ = ['ModelConfig','by_key','rel_attention','flex_attend'] # they live in `settings` and `relative`
 
 # %% ../nbs/02_model.ipynb #cd5af0dd
@@ -716,7 +716,9 @@ class _Heard:
     ages:np.ndarray  # (B, 128) the class of the time since each key was struck
     hints:list       # of the echoes, if the model hears them
 
-# %% ../nbs/02_model.ipynb #127e06e5
+# %% ../nbs/02_model.ipynb #33ab6ef4
+_DUE = _due_class(np.arange(NOT_DUE, 10_000)) # the class of each time until an echo is due
+
 def _hear_newest(ids, cache, cfg)->_Heard:
     "Move on by one id a stream."
     s = cache.state.push(ids)
@@ -727,7 +729,7 @@ def _hear_newest(ids, cache, cfg)->_Heard:
         heard.numbers += _key_numbers(s)
     if cfg.echo:
         heard.hints = [_heard(e, i) for e,i in zip(cache.echoes, ids)]
-        due = _due_class(np.array([h.due for h in heard.hints]))
+        due = [_DUE[h.due-NOT_DUE] for h in heard.hints]
         heard.rows += [h.kind for h in heard.hints],due,[h.touch for h in heard.hints]
         heard.numbers.append(_echoed(heard.hints))
     if cfg.directions: heard.rows += zip(*[o.directions for o in cache.echoes])
