@@ -11,14 +11,13 @@ _names = dict(
     midi=['read_midi', 'write_midi'],
     data=['Performance'],
     processor=['encode', 'decode'],
-    corpus=['prepare', 'corpus', 'TokenStore'],
+    corpus=['prepare', 'TokenStore'],
     settings=['ModelConfig', 'TrainConfig'],
     model=['MusicTransformer'],
     training=['fit', 'evaluate'],
     generation=['generate', 'stream'],
     sound=['render', 'write_audio'],
-    playback=['player', 'write_piece', 'write_roll', 'studio'],
-    originality=['originality'])
+    playback=['player', 'write_piece', 'write_roll'])
 _home = {name: room for room,names in _names.items() for name in names}
 __all__ = ['load', *_home]
 
