@@ -77,7 +77,7 @@ class api_entries(Processor):
         for c in reversed(exported):
             c.metadata.tags = ['hide-input']
             c.source = re.sub(r'^#\|.*\n', '', c.source, flags=re.M)
-            names = _def_names(c, []) if name and _want_doc(c) else []
+            names = _def_names(c, []) if name and _want_doc(c) and '_all_' not in c.source else [] # what lives elsewhere has its entry there
             if names: cells.insert(c.idx_, mk_cell('\n\n'.join(entry(import_module(f'{lib}.{name}'), n) for n in names), 'markdown'))
 
 def drop_hidden(cell):
@@ -149,6 +149,7 @@ def main(out):
     out = Path(out)
     shutil.rmtree(out, ignore_errors=True); out.mkdir()
     shutil.copytree(root/'examples', out/'examples'); shutil.copy(root/'LICENSE', out)
+    (out/'docs').mkdir(); shutil.copy(root/'docs/rooms.svg', out/'docs')
     card = (root/f'{lib}/pretrained/README.md').read_text(encoding='utf-8')
     (out/'model-card.md').write_text(re.sub(r'\A---\n.*?\n---\n', '', card, flags=re.S), encoding='utf-8')
     (out/'pieces.md').write_text(pieces((out/'examples/README.md').read_text(encoding='utf-8')), encoding='utf-8')

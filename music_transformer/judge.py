@@ -98,8 +98,9 @@ def _pitch_classes(n)->np.ndarray: # (12,) seconds
 
 def tonic(n:np.ndarray)->int: # of notes; 0 to 11
     "The tonic of the key that their pitch classes fit best."
+    heard = _pitch_classes(n)
     profiles = [np.roll(o, k) for o in (_major,_minor) for k in range(12)]
-    fits = np.corrcoef([_pitch_classes(n), *profiles])[0,1:]
+    fits = np.corrcoef([heard, *profiles])[0,1:]
     return int(fits.argmax()%12)
 
 def in_scale(n:np.ndarray)->float: # of notes
@@ -218,20 +219,23 @@ def auc(
     "How well a linear judge tells them apart. `ValueError` for fewer than ten pieces on a side."
     least = 2*folds
     if min(len(composed), len(real))<least: raise ValueError(f'a judge needs at least {least} pieces of either kind.')
-    x = _standard([*composed, *real])
+    pieces = [*composed, *real]
+    x = _standard(pieces)
     is_real = np.arange(len(x))>=len(composed)
     fold = np.random.default_rng(0).permutation(len(x))%folds
     said = np.empty(len(x))
     for k in range(folds):
         asked = fold==k
         said[asked] = x[asked]@_discriminant(x[~asked & is_real], x[~asked & ~is_real])
-    above = said[is_real][:,None]-said[~is_real]
+    real_said,composed_said = said[is_real],said[~is_real]
+    above = real_said[:,None]-composed_said
     right = (above>0) + .5*(above==0)
     return float(right.mean())
 
 def _discriminant(a, b):
     "Fisher's direction from b to a, steadied by a tenth of the mean variance."
-    within = np.cov(np.concatenate([a-a.mean(0), b-b.mean(0)]).T)
+    apart = np.concatenate([a-a.mean(0), b-b.mean(0)])
+    within = np.cov(apart.T)
     steady = .1*np.trace(within)/len(within)*np.eye(len(within))
     return np.linalg.solve(within+steady, a.mean(0)-b.mean(0))
 

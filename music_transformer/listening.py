@@ -79,10 +79,12 @@ def sign_flips(
 )->float:         # the chance of so large a mean if the signs meant nothing
     "The paired permutation test, exact for few listeners."
     if not x.any(): return 1.
-    if len(x)<=14: signs = np.array(list(product((-1,1), repeat=len(x))))
-    else: signs = np.random.default_rng(0).choice((-1,1), (draws, len(x)))
+    n = len(x)
+    if n<=14: signs = np.array(list(product((-1,1), repeat=n)))
+    else: signs = np.random.default_rng(0).choice((-1,1), (draws, n))
     means = abs((signs*x).mean(1))
-    return float((means>=abs(x.mean())-1e-12).mean())
+    least = abs(x.mean())-1e-12
+    return float((means>=least).mean())
 
 def holm(p:list)->list:
     "Holm's correction of several chances."
@@ -116,4 +118,5 @@ def listening_results(
 def _compared(a, b)->float:
     "The chance of the difference, over listeners who heard both."
     both = sorted(a.keys() & b.keys())
-    return sign_flips(np.array([a[k]-b[k] for k in both])) if both else 1.
+    if not both: return 1.
+    return sign_flips(np.array([a[k]-b[k] for k in both]))

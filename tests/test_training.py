@@ -2,7 +2,7 @@
 import json, math, multiprocessing, os, random, resource, shutil, signal, subprocess, sys, threading, time
 from dataclasses import replace
 from pathlib import Path
-import numpy as np, pytest, torch
+import pytest, torch
 import music_transformer.training as T
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
