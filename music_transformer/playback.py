@@ -82,15 +82,14 @@ def _figure(n, wide):
     fig = Figure(figsize=(width, 5 if n==1 else 3*n), dpi=100, layout='constrained')
     return fig, fig.subplots(n, squeeze=False)[:,0]
 
-# %% ../nbs/05_playback.ipynb #271bbdbd
+# %% ../nbs/05_playback.ipynb #71c51515
 def _save(fig, path):
     "A picture as a file. Signs that its font lacks are drawn as boxes, without a warning."
     buf = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Glyph')
         fig.savefig(buf, format=path.suffix[1:].lower() or 'png')
-    with all_or_none(path) as [new]: write_file(new, buf.getvalue())
-    return path
+    return write_file(path, buf.getvalue())
 
 def write_roll(
     p:Performance,
@@ -261,12 +260,12 @@ def _silent(p, why):
     "A player without sound that says why."
     return _framed(p, max(p.seconds, 1), f'<div class="mt-note">{html.escape(str(why))}</div>')
 
-# %% ../nbs/05_playback.ipynb #737a93f5
+# %% ../nbs/05_playback.ipynb #dbb23cce
 _ramp = Template("""
 <span class="mt-key">${name}soft<i class="mt-ramp"
   style="background:linear-gradient(90deg,$colours)"></i>loud</span>""")
 _arch = """
-<span class="mt-key">⌒ what comes back</span>"""
+<span class="mt-key"><i class="mt-bow"></i>what comes back</span>"""
 
 def _legend(p):
     "What the colours mean, and the arcs."

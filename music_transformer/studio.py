@@ -73,7 +73,7 @@ class Slot:
         self.shown.outputs = dict(output_type='display_data', metadata={}, data={'text/html': page}),
         self.save.disabled = False
 
-# %% ../nbs/05a_studio.ipynb #34d9fe8a
+# %% ../nbs/05a_studio.ipynb #d7c387d8
 class Studio:
     "A panel to compose in. Show it as the last thing in a cell."
     def __init__(self,
@@ -96,13 +96,16 @@ class Studio:
         self.listen()
 
     def say(self, text): self.said.value = ' '.join(str(text).split())
-    @property
-    def takes(self)->list: return [o.piece for o in self.slots] # `None` where there is none yet
 
 studio = Studio
 _nothing = 'There is no MIDI file to continue: bring one of yours, or begin from nothing.'
 
-# %% ../nbs/05a_studio.ipynb #3adb0bb8
+# %% ../nbs/05a_studio.ipynb #8c05b46c
+class _Look(AnyWidget):
+    "Nothing to see by itself."
+    _esm,_css = beside('studio.js'),beside('studio.css')
+
+# %% ../nbs/05a_studio.ipynb #e17c70f8
 @patch
 def lay_out(self:Studio):
     "Everything in its place."
@@ -110,8 +113,7 @@ def lay_out(self:Studio):
     buttons = w.HBox([self.go, self.stop])
     said = w.HBox([self.bar, self.said])
     takes = w.HBox([o.box for o in self.slots])
-    look = AnyWidget(_esm=beside('studio.js'), _css=beside('studio.css'))
-    self.panel = w.VBox([model, primer, self.upload, *rest, self.lock, buttons, said, takes, look])
+    self.panel = w.VBox([model, primer, self.upload, *rest, self.lock, buttons, said, takes, _Look()])
     self.panel.add_class('mt-studio')
 
 @patch
