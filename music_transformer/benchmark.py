@@ -9,7 +9,7 @@ __all__ = ['BUDGET', 'LARGE', 'dense_attention', 'take_turns', 'attention_times'
            'loop_times', 'reading_fn', 'event_times', 'generation_times', 'Ratio', 'benchmark', 'show', 'measure']
 
 # %% ../nbs/08_benchmark.ipynb #bd8fd3c2
-import os, time
+import time
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
@@ -18,10 +18,10 @@ import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
 from accelerate import PartialState
 from .files import progress_bar
-from .settings import ROW, SEED_RECIPE
+from .settings import ROW, SEED_RECIPE, TrainConfig
 from .processor import SOS, PAD
 from .model import MusicTransformer, ModelConfig, plain_attention, rel_attention
-from .training import TrainConfig, Run, Metrics, best_precision, keep_memory, make_optimizers, token_loss
+from .training import Run, Log, best_precision, keep_memory, make_optimizers, token_loss
 from .generation import compose, Ending, Sampling, Take
 
 # %% ../nbs/08_benchmark.ipynb #4a3af525
@@ -134,15 +134,15 @@ def loop_times(
     steps:int=20, # of each kind, in turns
 )->dict: # seconds a bare step and a whole one, their ratio, tokens per second
     "Time a whole training step (data and metrics too) against a bare one. The notes are noise, and not varied."
-    still = {k: 0 for k in ('semitones','stretch','velocity') if hasattr(train_cfg, k)}
-    c = replace(train_cfg, epochs=1, **still)
+    c = replace(train_cfg, epochs=1, stretch=0., velocity=0)
     n = c.batch_size*c.context
     with TemporaryDirectory() as d:
         run = Run(_Noise((steps+9)*n), MusicTransformer(model_cfg), c, d)
-        run.metrics = Metrics(run.out)
+        run.log = Log(run.out)
+        run.begin()
         bare = step_fn(model_cfg, c, device=run.acc.device)
-        t = take_turns(steps, bare=bare, step=run.train_step, row=partial(run.row, False))
-        run.board.close()
+        t = take_turns(steps, bare=bare, step=run.train_step, row=run.report)
+        run.log.board().close()
     whole = t['step']+t['row']/ROW
     return dict(bare_s=t['bare'], whole_s=whole, ratio=whole/t['bare'], tokens_per_s=n/whole)
 

@@ -60,6 +60,7 @@ class Echo:
         plan=(), # returns that are told when their time comes: see "A plan of returns"
     ):
         self.plan,self.told,self.returned = list(plan),None,[]
+        self.directions = [0]*5 # what is asked for meanwhile: see `directions`
         self.reset()
 
     def reset(self):

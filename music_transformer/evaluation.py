@@ -68,34 +68,33 @@ class Window:
 
     def __post_init__(self): self.first = len(self.ids)-self.asked
 
-# %% ../nbs/03a_evaluation.ipynb #fabf4888
+# %% ../nbs/03a_evaluation.ipynb #07450fcc
 def _windows(model, spans, context):
-    "A `Window` for each span. The echo is heard through the whole piece."
+    "A `Window` for each span. The echo is heard through the whole piece, once for its spans in a row."
     piece = heard = None
     for ids,begin,end in spans:
         if not 0<begin<end<=min(len(ids), begin+context):
             raise ValueError(f'a span holds 1 to {context} ids after the first of its piece, not {begin} to {end}')
         if model.cfg.echo and ids is not piece: piece,heard = ids,echoes(ids)
         since = max(end-1-context, 0)
-        before = min(since, PAST)
-        x = np.asarray(ids[since-before:end-1], np.int64)
-        echo = heard and heard.window(since, end-1-since)
-        yield Window(x[before:], x[:before], end-begin, echo)
+        x,past = (np.asarray(o, np.int64) for o in (ids[since:end-1], ids[max(since-PAST, 0):since]))
+        yield Window(x, past, end-begin, heard and heard.window(since, len(x)))
 
 # %% ../nbs/03a_evaluation.ipynb #17d3059b
 def _padded(rows, value=PAD, side='right')->Tensor:
     "Arrays (n, ...) of several lengths as one tensor (B, T, ...)."
     return pad_sequence([torch.from_numpy(o) for o in rows], True, value, side)
 
-# %% ../nbs/03a_evaluation.ipynb #d2b4008b
+# %% ../nbs/03a_evaluation.ipynb #95c0b981
 def _logp(model, batch)->Tensor: # (B, T, V), on the CPU
     "Log-probabilities of what follows each id of some windows."
     device,was = next(model.parameters()).device,model.training
-    ids,past = _padded([o.ids for o in batch]),_padded([o.past for o in batch], side='left')
+    ids = _padded([o.ids for o in batch]).to(device)
+    past = _padded([o.past for o in batch], side='left').to(device)
     echo = batch[0].echo
     if echo: echo = {k: _padded([o.echo[k] for o in batch], 0).to(device) for k in echo}
     model.eval()
-    logits = model(ids.to(device), past=past.to(device), echo=echo)
+    logits = model(ids, past=past, echo=echo)
     model.train(was)
     return logits.float().log_softmax(-1).cpu()
 
@@ -106,11 +105,11 @@ def _foreseen(model, spans, context, batch_size):
     while batch := list(islice(windows, batch_size)):
         for w,logp in zip(batch, _logp(model, batch)): yield w, logp[w.first:len(w.ids)]
 
-# %% ../nbs/03a_evaluation.ipynb #041d43b3
+# %% ../nbs/03a_evaluation.ipynb #88c640da
 @torch.no_grad()
 def foresee(
     model:MusicTransformer,
-    spans, # (ids, begin, end) of each: a piece, the first place that is asked for, and the one after the last
+    spans, # (ids, begin, end) of each: a piece, the first place that is asked for, the one after the last
     context:int=512, # ids that are attended to, at most; a span may hold as many
     batch_size:int=16,
 ): # yields log-probabilities (end-begin, V) of ids[begin:end] for each span
@@ -150,7 +149,7 @@ def _by_kind(ids, w)->dict: # name: (n,) bool
     heard = w.echo['kind'][w.first:]
     return kinds | {k: kinds['on'] & np.isin(heard, o) for k,o in ECHOED.items()}
 
-# %% ../nbs/03a_evaluation.ipynb #51e78430
+# %% ../nbs/03a_evaluation.ipynb #baec2fe4
 @dataclass
 class Measured:
     "What is measured of each id; or sums of it, one for each piece."
@@ -159,6 +158,9 @@ class Measured:
     hits: np.ndarray    # was the likeliest id the true one?
     ruled: np.ndarray   # surprise if only what may follow is possible
     smooth: np.ndarray  # surprise with `SMOOTHING`
+
+    @property
+    def loss(self): return self.nats/self.tokens
 
     def add(self, i:int, more, where):
         "Add to the sums of piece `i` what was measured there."
@@ -178,6 +180,16 @@ def measure(
     numbers = torch.ones_like(y), nats, logp.argmax(-1)==y, ruled, smoothed(nats, every, SMOOTHING)
     return Measured(*(o.numpy() for o in numbers))
 
+# %% ../nbs/03a_evaluation.ipynb #f1606c33
+def _chosen(pieces, context, keep, part)->list:
+    "The spans that one process scores, each with the number of its piece."
+    spans = [(i,span) for i,ids in enumerate(pieces) for span in spans_of(ids, context)]
+    if 0<keep<len(spans):
+        evenly = np.linspace(0, len(spans)-1, keep).astype(int)
+        spans = [spans[i] for i in evenly]
+    process,processes = part
+    return spans[process::processes]
+
 # %% ../nbs/03a_evaluation.ipynb #28710af6
 @torch.no_grad()
 def score(
@@ -192,13 +204,11 @@ def score(
     "Score pieces by the protocol."
     if min(context, batch_size)<1:
         raise ValueError(f'context and batch_size must be at least 1, not {context} and {batch_size}')
-    todo = [(i,span) for i,ids in enumerate(pieces) for span in spans_of(ids, context)]
-    if 0<keep<len(todo): todo = [todo[i] for i in np.linspace(0, len(todo)-1, keep).astype(int)]
-    todo = todo[part[0]::part[1]]
-    names = [*KINDS, *ECHOED] if model.cfg.echo else KINDS
-    sums = {k: Measured(*(np.zeros(len(pieces)) for _ in fields(Measured))) for k in names}
+    todo = _chosen(pieces, context, keep, part)
+    kinds = [*KINDS, *ECHOED] if model.cfg.echo else KINDS
+    sums = {k: Measured(*np.zeros((5, len(pieces)))) for k in kinds}
     may = lru_cache(1)(lambda i: legal(pieces[i]))
-    found = _foreseen(model, [span for _,span in todo], context, batch_size)
+    found = _foreseen(model, (span for _,span in todo), context, batch_size)
     for (i,(ids,begin,end)),(w,logp) in zip(progress_bar(todo, progress, unit='window'), found):
         came = ids[begin:end]
         m = measure(logp, came, may(i)[begin-1:end-1] if rules else None)
@@ -217,12 +227,13 @@ def _pieces(store, split)->list:
     if not store: raise ValueError(f'{_WANTED}; the list is empty.')
     return [encode(o) if isinstance(o, Performance) else _checked(i, np.asarray(o)) for i,o in enumerate(store)]
 
-# %% ../nbs/03a_evaluation.ipynb #74dd2de4
+# %% ../nbs/03a_evaluation.ipynb #66709cd5
 def _checked(i, ids):
     "Item `i` of a list, if it is ids."
-    if ids.ndim!=1 or ids.dtype.kind not in 'iu': raise TypeError(f'{_WANTED}; item {i} of the list is neither.')
-    if len(ids)<2: raise ValueError(f'item {i} of the list has fewer than two ids; there is nothing to foresee.')
-    if ids.min()<0 or ids.max()>=VOCAB_SIZE: raise ValueError(f'item {i} of the list has ids outside 0-{VOCAB_SIZE-1}.')
+    item = f'item {i} of the list'
+    if ids.ndim!=1 or ids.dtype.kind not in 'iu': raise TypeError(f'{_WANTED}; {item} is neither.')
+    if len(ids)<2: raise ValueError(f'{item} has fewer than two ids; there is nothing to foresee.')
+    if ids.min()<0 or ids.max()>=VOCAB_SIZE: raise ValueError(f'{item} has ids outside 0-{VOCAB_SIZE-1}.')
     return ids
 
 # %% ../nbs/03a_evaluation.ipynb #e8951ad9

@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/generation.html.md""
 
 # %% auto #0
 __all__ = ['probabilities', 'pick', 'Past', 'Rule', 'WellFormed', 'wait_at_most', 'Holds', 'Waits', 'Rests', 'Ending', 'Take',
-           'compose', 'Returns', 'generate', 'stream', 'Sampling']
+           'compose', 'Returns', 'Wished', 'generate', 'stream', 'Sampling']
 
 # %% ../nbs/04_generation.ipynb #6ff1fc2f
 import inspect, math
@@ -24,6 +24,7 @@ from .processor import decode, encode, token_name, Grammar, MAX_SHIFT, STEP, VOC
 from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS
 from .settings import Sampling, check, setting
 from .echo import Echo, Planned, draw_plan
+from .directions import Wish, Wishes
 from .model import MusicTransformer, Cache, Step
 
 # %% ../nbs/04_generation.ipynb #f58aea00
@@ -382,14 +383,15 @@ def _checked(seeds, asked)->dict:
 def _takes(model, seeds, primer, rules, sampling, asked)->list:
     "Takes that are ready to begin."
     asked = _checked(seeds, asked)
-    sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
     ids = _primer_ids(primer)
     window,begin = asked.pop('window', model.cfg.max_distance),Past(ids).steps
+    rules = [*rules, *_wished(model, begin, sampling)]
+    sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
     forget = 0 if model.cfg.state or model.cfg.wishes else window
-    return [Take(ids, o, Ending(begin=begin, **asked), sampling, forget, deepcopy(list(rules))) for o in seeds]
+    return [Take(ids, o, Ending(begin=begin, **asked), sampling, forget, deepcopy(rules)) for o in seeds]
 
 # %% ../nbs/04_generation.ipynb #551b4474
-_settings = {o.name: o.metadata['help'] for o in fields(Sampling)}
+_settings = {o.name: o.metadata['help'] for c in (Sampling, Wish) for o in fields(c)}
 _several = 'n num count number pieces n_pieces num_pieces samples batch_size num_return_sequences'.split()
 
 def _refuse_strange(f, given):
@@ -421,6 +423,24 @@ class Returns(Rule):
     def tell(self, past, heard):
         if not self.told: heard.plan += self.plan
         self.told = True
+
+# %% ../nbs/04_generation.ipynb #f8700d97
+@dataclass
+class Wished(Rule):
+    "Tell the model what is asked for."
+    wishes: Wishes
+
+    def tell(self, past, heard): heard.directions = self.wishes.at(past.steps)
+
+_wishes = {o.name: o.metadata['help'] for o in fields(Wish)}
+
+def _wished(model, begin, given)->list: # of rules
+    "The wishes among the settings that are given, taken out of them. `ValueError` if the model hears none."
+    said = {k: given.pop(k) for k in list(given) if k in _wishes}
+    wishes = Wishes(begin*STEP, **said)
+    if wishes and not model.cfg.directions:
+        raise ValueError(f'this model has not learned directions; leave {", ".join(said)} out.')
+    return [Wished(wishes)] if wishes else []
 
 # %% ../nbs/04_generation.ipynb #3a2eeff8
 def _plan(model, returns, take)->list:
@@ -457,7 +477,7 @@ def generate(
     returns='drawn',      # when to go back: drawn as in real pieces; a list of (when, from, to) in seconds; or None
     tails:int=8,          # ways to go on near the end, of which one is chosen for its end; 1 takes what comes
     rules=(),             # of one's own: each a `Rule`
-    **sampling,           # temperature, top_k, top_p, min_p, grammar, max_hold, max_rest: see `Sampling`
+    **sampling,           # the draw, see `Sampling`; wishes, see `Wish`: a value, or a list of (second, value)
 )->Performance:           # its `info` holds all that is known of it; a list for a list of seeds
     "Compose a piece, or continue one."
     _refuse_strange(generate, sampling)

@@ -198,6 +198,7 @@ def show_table(found:dict)->str: # what `table` gave
 
 def _cell(interval):
     mean,low,high = interval
+    if mean is None or mean!=mean: return '-'
     return f'{mean:.2f} ({low:.2f} to {high:.2f})'
 
 # %% ../nbs/06b_judge.ipynb #b6044b92

@@ -9,20 +9,20 @@ __all__ = ['QUESTIONS', 'listening_test', 'sign_flips', 'holm', 'listening_resul
 
 # %% ../nbs/06c_listening.ipynb #9f126162
 import base64, csv, json
-from dataclasses import replace
 from importlib.resources import files
 from itertools import product
 from pathlib import Path
 import numpy as np
 from .files import all_or_none
-from .data import Performance
 from .sound import mp3, render
 
 # %% ../nbs/06c_listening.ipynb #f1eb5744
-QUESTIONS = [dict(name='coherency', text='Does it hang together?', low='not at all', high='entirely'),
-             dict(name='structure', text='Does it have a form: phrases, returns, a beginning and an end?', low='none', high='a clear one'),
-             dict(name='creativity', text='Does it have ideas?', low='none', high='many, and good ones'),
-             dict(name='musicality', text='Is it music that you would listen to?', low='no', high='gladly')]
+_form = 'Does it have a form: phrases, returns, a beginning and an end?'
+QUESTIONS = [
+    dict(name='coherency', text='Does it hang together?', low='not at all', high='entirely'),
+    dict(name='structure', text=_form, low='none', high='a clear one'),
+    dict(name='creativity', text='Does it have ideas?', low='none', high='many, and good ones'),
+    dict(name='musicality', text='Is it music that you would listen to?', low='no', high='gladly')]
 
 # %% ../nbs/06c_listening.ipynb #2245391c
 def _loudness(p)->float:
@@ -39,8 +39,8 @@ def listening_test(
     if not pieces: raise ValueError('there are no pieces to listen to.')
     codes = np.random.default_rng(seed).permutation(len(pieces)).tolist()
     loud = np.array([_loudness(p) for _,p in pieces])
-    items = [dict(code=f'p{code:03}', volume=round(float(loud.min()/k), 3), sound=_sound(p))
-             for code,k,(_,p) in zip(codes, loud, pieces)]
+    volume = (loud.min()/loud).round(3).tolist()
+    items = [dict(code=f'p{code:03}', volume=v, sound=_sound(p)) for code,v,(_,p) in zip(codes, volume, pieces)]
     items.sort(key=lambda o: o['code'])
     template = (files('music_transformer')/'listening.html').read_text(encoding='utf-8')
     page = template.replace('%DATA%', json.dumps(dict(pieces=items, questions=QUESTIONS)).replace('<', r'\u003c'))
@@ -63,12 +63,14 @@ def _ratings(paths, key)->dict:
     rows = [o for path in paths for o in _read(path)]
     strange = next((o['piece'] for o in rows if o['piece'] not in whose), None)
     if strange: raise ValueError(f'the key {key} does not know piece {strange}; it belongs to another test.')
-    out = {}
-    for q in (o['name'] for o in QUESTIONS):
-        found = {}
-        for o in rows: found.setdefault(whose[o['piece']], {}).setdefault(o['listener'], []).append(float(o[q]))
-        out[q] = {w: {who: float(np.mean(x)) for who,x in by.items()} for w,by in found.items()}
-    return out
+    return {q['name']: _means(rows, whose, q['name']) for q in QUESTIONS}
+
+def _means(rows, whose, question):
+    found = {}
+    for o in rows:
+        by_listener = found.setdefault(whose[o['piece']], {})
+        by_listener.setdefault(o['listener'], []).append(float(o[question]))
+    return {w: {who: float(np.mean(x)) for who,x in by.items()} for w,by in found.items()}
 
 # %% ../nbs/06c_listening.ipynb #37b63842
 def sign_flips(
@@ -93,7 +95,8 @@ def holm(p:list)->list:
 # %% ../nbs/06c_listening.ipynb #0815f105
 def _mean(x):
     means = np.random.default_rng(0).choice(x, (2000, len(x))).mean(1)
-    return dict(mean=float(np.mean(x)), low=float(np.quantile(means, .025)), high=float(np.quantile(means, .975)), listeners=len(x))
+    low,high = np.quantile(means, [.025, .975]).tolist()
+    return dict(mean=float(np.mean(x)), low=low, high=high, listeners=len(x))
 
 def listening_results(
     *paths, # the files that listeners saved

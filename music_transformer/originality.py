@@ -12,6 +12,7 @@ __all__ = ['GRAM', 'WINDOW', 'VERSION', 'COMMON', 'in_order', 'grams', 'winnow',
 import io, json
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
@@ -256,12 +257,11 @@ def _chance(index, n, seconds)->float:
     a_minute = (index.minutes>=n).mean()
     return float(1-(1-a_minute)**(max(seconds, 1)/60))
 
-_packaged = []
-
+# %% ../nbs/06a_originality.ipynb #f2103dbf
+@cache
 def packaged_index()->Index:
     "MAESTRO's index, read once."
-    if not _packaged: _packaged.append(Index.load())
-    return _packaged[0]
+    return Index.load()
 
 # %% ../nbs/06a_originality.ipynb #430a0008
 @patch

@@ -73,13 +73,14 @@ class ModelConfig:
     n_layers:int = setting(4, 'layers', least=1)
     n_heads:int = setting(4, 'heads of attention in a layer', least=1)
     d_ff:int = setting(1024, 'width inside the feed-forward', least=1)
-    max_distance:int = setting(512, 'ids that composing looks back on; for relative, distances with a vector of their own', least=1)
+    max_distance:int = setting(512, 'ids that composing looks back on; for relative, distances with a vector', least=1)
     position:str = setting('rotary', 'how places are told apart', among=('rotary','relative','sinusoidal','none'))
     state:bool = setting(True, 'inputs carry the State: keys down, velocity in force, time since each strike')
     wishes:bool = setting(True, 'the logits of each key hear what the State says of it')
     clock:bool = setting(True, 'half of the heads count seconds instead of events')
     conv:int = setting(0, 'ids seen by a convolution before attention and feed-forward; 0 for none', least=0, most=64)
     echo:bool = setting(False, 'inputs and logits hear the Echo: what came next when the last notes were played before')
+    directions:bool = setting(False, 'inputs may be told how dense, loud, high and full the next seconds are to be')
     dropout:float = setting(.1, 'share of activations dropped in training', least=0, below=1)
 
     def __post_init__(self):
@@ -89,7 +90,7 @@ class ModelConfig:
     @classmethod
     def seed(cls, **kw):
         "The sizes of the student report that this project grew from, its faults mended."
-        plain = dict(position='relative', state=False, wishes=False, clock=False, conv=0, echo=False)
+        plain = dict(position='relative', state=False, wishes=False, clock=False, conv=0, echo=False, directions=False)
         sizes = dict(d_model=512, n_layers=6, n_heads=8, d_ff=256, max_distance=1024)
         return cls(**(sizes | plain | kw))
 
@@ -101,6 +102,7 @@ def _fits_together(c:ModelConfig):
         raise ValueError(f'n_heads ({c.n_heads}) must divide d_model ({c.d_model}) into even parts')
     if c.clock and c.n_heads%2:
         raise ValueError(f'n_heads must be even when half of them count seconds (clock), not {c.n_heads}')
+    if c.directions and not c.echo: raise ValueError('directions need echo: what is asked for comes along with it')
     if c.vocab_size==VOCAB_SIZE: return
     for used,what in ((c.wishes, 'keys have wishes'), (c.echo, 'the logits hear an echo')):
         if used: raise ValueError(f'vocab_size must be {VOCAB_SIZE} where {what}, not {c.vocab_size}')
@@ -117,8 +119,8 @@ class TrainConfig:
     epochs:int = setting(1, 'passes over the training split', least=1, free=True)
     max_steps:int = setting(0, 'stop after so many steps; 0 for no limit', least=0, free=True)
     max_minutes:float = setting(0., 'stop after so long, resumed parts together; 0 for no limit', least=0, free=True)
-    patience:int = setting(0, 'stop after so many looks without a better one at validation; 0 for never', least=0, free=True)
-    optimizer:str = setting('muon', 'muon (for matrices; AdamW for the rest), adamw or adam', among=('muon','adamw','adam'))
+    patience:int = setting(0, 'stop after so many looks without a better one; 0 for never', least=0, free=True)
+    optimizer:str = setting('muon', 'muon is for matrices, AdamW for the rest', among=('muon','adamw','adam'))
     lr:float = setting(2e-3, 'highest learning rate of Adam; with noam, the factor before it', above=0)
     matrix_lr:float = setting(1e-2, 'highest learning rate of Muon', above=0)
     schedule:str = setting('cosine', 'shape of the learning rate; wsd is flat, then goes down', among=SCHEDULES)
@@ -131,6 +133,7 @@ class TrainConfig:
     stretch:float = setting(0., 'stretch the time of each piece by up to this share', least=0, below=1)
     velocity:int = setting(0, 'make each piece louder or softer by up to so many of 127', least=0, most=127)
     told:float = setting(0., 'share of the returns that are told to a model which hears an Echo', least=0, below=1)
+    directed:float = setting(.4, 'share of the windows that are told any directions', least=0, most=1)
     save_every:int = setting(500, 'steps between checkpoints', least=1, free=True)
     val_every:int = setting(500, 'steps between looks at the validation split; 0 for one an epoch', least=0, free=True)
     precision:str = setting('auto', 'no, bf16, or auto: bf16 where the hardware has it', among=('auto','no','bf16'))

@@ -6,11 +6,11 @@ Docs: https://music-transformer.github.io/music_transformer/training.html.md"""
 
 # %% auto #0
 __all__ = ['MEASURED', 'lr_factor', 'best_precision', 'keep_memory', 'orthogonal', 'Muon', 'make_optimizers', 'Progress', 'Feed',
-           'read_metrics', 'Log', 'memory_gb', 'stop_signals', 'Run', 'run_settings', 'models_in', 'free_folder', 'fit',
-           'TrainConfig', 'SMOOTHING', 'PAST', 'KINDS', 'ECHOED', 'surprises', 'smoothed', 'token_loss', 'eval_windows',
-           'score', 'unigram_entropy', 'evaluate']
+           'split_pieces', 'read_metrics', 'Log', 'memory_gb', 'stop_signals', 'Run', 'run_settings', 'models_in',
+           'free_folder', 'fit', 'TrainConfig', 'SMOOTHING', 'PAST', 'KINDS', 'ECHOED', 'surprises', 'smoothed',
+           'token_loss', 'eval_windows', 'score', 'unigram_entropy', 'evaluate']
 
-# %% ../nbs/03_training.ipynb #0b4e2fe0
+# %% ../nbs/03_training.ipynb #6d197633
 import csv, ctypes, json, math, platform, psutil, signal, sys, time
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -27,13 +27,14 @@ from accelerate.utils import recursively_apply
 from safetensors import SafetensorError
 from fastcore.basics import patch
 from .files import new_folder, progress_bar, restore_folder, write_file
-from .processor import PAD, VOCAB_VERSION
+from .processor import PAD, SOS, VOCAB_VERSION
 from .echo import joined, stream_echoes
+from .directions import ahead_of_all, partly, piece_ahead
 from .corpus import TokenStore, Windows, Augment, epoch_pieces
 from .settings import BETAS, EPS, WEIGHT_DECAY, LOOK, ROW, ModelConfig, TrainConfig, train_config
 from .model import MusicTransformer
-from .evaluation import KINDS, ECHOED, PAST, SMOOTHING, Measured, all_kinds, eval_windows, score
-from .evaluation import evaluate, smoothed, surprises, token_loss, unigram_entropy
+from .evaluation import KINDS, ECHOED, PAST, SMOOTHING, Measured, all_kinds, score, spans_of
+from .evaluation import eval_windows, evaluate, smoothed, surprises, token_loss, unigram_entropy
 
 # %% ../nbs/03_training.ipynb #45ef8000
 _all_ = ['TrainConfig', 'SMOOTHING', 'PAST', 'KINDS', 'ECHOED', 'surprises', 'smoothed', 'token_loss',
@@ -162,8 +163,9 @@ class Feed:
         c:TrainConfig,
         hears:bool=False, # give what the `Echo` says, too
         share:int=1,      # processes that share the windows of a step
+        directed:bool=False, # give directions, too
     ):
-        self.store,self.c,self.hears,self.share = store,c,hears,share
+        self.store,self.c,self.hears,self.share,self.directed = store,c,hears,share,directed
         self.steps = c.epochs*math.ceil(_windows_of(store, c)/c.batch_size)
         self.epoch = None           # the one whose windows are at hand
         self.made,self.rest = [],() # of the next one: pieces made, and pieces to make
@@ -182,12 +184,18 @@ def _windows_of(store, c)->int:
 # %% ../nbs/03_training.ipynb #54830561
 @patch
 def pieces(self:Feed, epoch:int):
-    "The ids of each piece as varied for an epoch, and their `Echoes`; all at once where nothing is varied."
+    "Each piece as varied for an epoch: its ids, their `Echoes`, their `Ahead`."
     c = self.c
+    rows = [o for o in self.store.pieces if o.split=='train']
     augment = Augment(stretch=c.stretch, velocity=c.velocity)
-    for n,ids in enumerate(epoch_pieces(self.store, 'train', augment, c.seed, epoch)):
+    for n,ids in enumerate(split_pieces(epoch_pieces(self.store, 'train', augment, c.seed, epoch))):
         told = np.random.default_rng((c.seed, epoch, n))
-        yield ids, stream_echoes(ids, c.told, told) if self.hears else None
+        heard = stream_echoes(ids, c.told, told) if self.hears else None
+        yield ids, heard, piece_ahead(ids, rows[n].composer) if self.directed else None
+
+def split_pieces(streams):
+    "The pieces in streams of ids."
+    for ids in streams: yield from np.split(ids, np.flatnonzero(ids==SOS)[1:])
 
 # %% ../nbs/03_training.ipynb #4ac771e5
 @patch
@@ -195,9 +203,10 @@ def load(self:Feed, epoch:int):
     "Lay out the windows of an epoch. What of it is not made yet, is made now."
     c = self.c
     if self.epoch is None or epoch!=self.epoch+1: self.made,self.rest = [],self.pieces(epoch)
-    ids,heard = zip(*self.made, *self.rest)
+    ids,heard,ahead = zip(*self.made, *self.rest)
     self.windows = Windows(np.concatenate(ids), c.context, c.seed, epoch, c.transpose)
     self.echoes = joined(heard) if self.hears else None
+    self.ahead = ahead_of_all(ahead) if self.directed else None
     self.epoch = epoch
     self.made,self.rest = [],self.pieces(epoch+1)
 
@@ -213,22 +222,25 @@ def work_ahead(self:Feed):
 def row(self:Feed, i:int)->dict:
     "Window `i` of the epoch, with all that the model is given beside it."
     ids,targets,past,up = self.windows.window(i, PAST)
-    row = dict(ids=ids, targets=targets, past=past)
-    if self.hears: row['echo'] = self.echoes.window(self.windows.start(i), len(ids), up)
+    row,where = dict(ids=ids, targets=targets, past=past),(self.windows.start(i), len(ids), up)
+    if self.hears: row['echo'] = self.echoes.window(*where)
+    if self.directed:
+        rng = np.random.default_rng((self.c.seed, self.epoch, i, 1))
+        row['directions'] = partly(self.ahead.window(*where), self.c.directed, rng)
     return row
 
-# %% ../nbs/03_training.ipynb #d4ecb0e7
+# %% ../nbs/03_training.ipynb #2878b297
 @patch
 def next(self:Feed, at:Progress)->dict: # `ids`, `targets` (batch_size, context); `past` (batch_size, PAST); `echo`
     "The windows of the next step. `at` moves on."
     if self.epoch!=at.epoch: self.load(at.epoch)
-    size,n = self.c.batch_size,len(self.windows)
-    first = at.batch*size
-    rows = [self.row(i) for i in range(first, min(first+size, n))]
+    first,n = at.batch*self.c.batch_size,len(self.windows)
+    end = min(first+self.c.batch_size, n)
+    rows = [self.row(i) for i in range(first, end)]
     nothing = rows[-1] | dict(targets=np.full(self.c.context, PAD))
     rows += [nothing]*(-len(rows)%self.share)      # no process goes without
     at.batch += 1
-    if first+size>=n: at.epoch,at.batch = at.epoch+1,0
+    if end==n: at.epoch,at.batch = at.epoch+1,0
     return default_collate(rows)
 
 # %% ../nbs/03_training.ipynb #1348cb66
@@ -239,7 +251,9 @@ _CHARTS = dict( # of a column: the curve it is part of, the chart that this is d
     val_loss='validation learning/loss', val_smooth_loss='validation learning/smooth_loss',
     val_accuracy='validation learning/accuracy', val_part='',
     **{f'val_{k}': f'{k} learning/strikes by echo' for k in ECHOED},
-    sample_returns='validation learning/sample_returns')
+    sample_returns='validation learning/sample_returns',
+    sample_hole='validation learning/sample_hole',
+    sample_louder='validation learning/sample_louder')
 _COLUMNS = ['step', 'epoch', 'tokens', *_CHARTS]
 
 # %% ../nbs/03_training.ipynb #700dee02
@@ -363,7 +377,7 @@ class Run:
     def __init__(self, store:TokenStore, model:MusicTransformer, c:TrainConfig, out:Path):
         self.store,self.c,self.out,self.cfg = store,c,Path(out),model.cfg
         self.acc = _accelerator(c)
-        self.feed = Feed(store, c, model.cfg.echo, self.acc.num_processes)
+        self.feed = Feed(store, c, model.cfg.echo, self.acc.num_processes, model.cfg.directions)
         self.ema = deepcopy(model).to(self.acc.device).requires_grad_(False).eval() if c.ema else None
         if c.ema: self.acc.register_for_checkpointing(self.ema)
         self.model,*self.opts = self.acc.prepare(model, *make_optimizers(model, c))
@@ -374,6 +388,8 @@ class Run:
     def step(self)->int: return self.at.step
     @property
     def plain(self)->MusicTransformer: return self.acc.unwrap_model(self.model)
+    @property
+    def judged(self)->MusicTransformer: return self.ema or self.plain
 
 # %% ../nbs/03_training.ipynb #1c7a13ea
 @patch
@@ -419,13 +435,15 @@ def _sent(x, device):
     if device.type=='cuda': x = x.pin_memory()
     return x.to(device, non_blocking=True)
 
-# %% ../nbs/03_training.ipynb #5c3c13bc
+# %% ../nbs/03_training.ipynb #6f3cfcd9
 @patch
 def gradient(self:Run, part:dict, n:int)->Tensor: # (3,)
     "The same for one part."
     y,acc = part['targets'],self.acc
-    with acc.autocast(): logits = self.model(part['ids'], past=part['past'], echo=part.get('echo'))
-    true,every = (o.sum() for o in surprises(logits.float().log_softmax(-1), y))
+    beside = {k: part[k] for k in ('echo','directions') if k in part}
+    with acc.autocast(): logits = self.model(part['ids'], past=part['past'], **beside)
+    logp = logits.float().log_softmax(-1)
+    true,every = (o.sum() for o in surprises(logp, y))
     loss = smoothed(true, every, self.c.smoothing)
     acc.backward(loss*acc.num_processes/n)
     hits = (logits.argmax(-1)==y) & (y!=PAD)
@@ -527,7 +545,7 @@ def restore(self:Run):
 def copy(self:Run)->MusicTransformer:
     "The weights, or their moving average, as a plain model on the CPU."
     with torch.random.fork_rng(devices=[]): net = MusicTransformer(self.cfg)
-    net.load_state_dict((self.ema or self.plain).state_dict())
+    net.load_state_dict(self.judged.state_dict())
     return net.eval()
 
 # %% ../nbs/03_training.ipynb #bc542f0e
@@ -538,25 +556,31 @@ def save_model(self:Run, name:str):
         with _whole(self.out/name) as new: self.copy().save_pretrained(new)
     self.acc.wait_for_everyone()
 
-# %% ../nbs/03_training.ipynb #63ecb77e
+# %% ../nbs/03_training.ipynb #34e9ebfc
 def _together(scores, acc)->dict: # of `Measured`
     "What all processes found, summed over all pieces."
-    sums = torch.tensor([[o.sum() for o in vars(m).values()] for m in scores.values()], device=acc.device)
-    return {k: Measured(*row) for k,row in zip(scores, acc.reduce(sums).tolist())}
+    sums = [[o.sum() for o in vars(m).values()] for m in scores.values()]
+    sums = acc.reduce(torch.tensor(sums, device=acc.device)).tolist()
+    return {k: Measured(*row) for k,row in zip(scores, sums)}
 
+def _losses(sums)->dict:
+    "What a look adds to a row."
+    m = all_kinds(sums)
+    row = dict(val_loss=m.loss, val_smooth_loss=m.smooth/m.tokens, val_accuracy=m.hits/m.tokens)
+    heard = [k for k in ECHOED if k in sums and sums[k].tokens]
+    return row | {f'val_{k}': sums[k].loss for k in heard}
+
+# %% ../nbs/03_training.ipynb #f42f4f7c
 @patch
 def look(self:Run)->dict:
     "What the validation split says now. The weights go into `best/` if they are the best so far."
     at,acc,c = self.at,self.acc,self.c
     pieces = [self.store[i] for i,o in enumerate(self.store.pieces) if o.split=='validation']
     share = acc.process_index,acc.num_processes
-    with acc.autocast(): scores = score(self.ema or self.plain, pieces, c.context, c.batch_size, LOOK, share)
-    sums = _together(scores, acc)
-    m = all_kinds(sums)
-    row = dict(val_loss=m.nats/m.tokens, val_smooth_loss=m.smooth/m.tokens, val_accuracy=m.hits/m.tokens)
-    windows = sum(len(eval_windows(len(o)-1, c.context)) for o in pieces)
+    with acc.autocast(): scores = score(self.judged, pieces, c.context, c.batch_size, LOOK, share)
+    row = _losses(_together(scores, acc))
+    windows = sum(len(spans_of(o, c.context)) for o in pieces)
     row['val_part'] = f'{LOOK} of {windows} windows' if LOOK<windows else 'whole'
-    row |= {f'val_{k}': m.nats/m.tokens for k,m in sums.items() if k in ECHOED and m.tokens}
     at.stale += 1
     if row['val_loss']<at.best:
         at.best,at.stale = row['val_loss'],0
@@ -569,9 +593,11 @@ def means(self:Progress)->dict:
     "What was measured of the pending steps, in one row; they are pending no more."
     steps,self.pending = self.pending,[]
     for o in steps: self.running_mean = .98*self.running_mean + .02*o['loss']
-    values = {k: [o[k] for o in steps if k in o] for k in MEASURED}       # an earlier version measured less
-    row = {k: float(np.mean(v)) for k,v in values.items() if v}
-    return row | dict(running_mean=self.running_mean/(1-.98**self.step), lr=steps[-1]['lr'])
+    row = dict(running_mean=self.running_mean/(1-.98**self.step))
+    for k in MEASURED:
+        values = [o[k] for o in steps if k in o]                          # an earlier version measured less
+        if values: row[k] = float(np.mean(values))
+    return row | dict(lr=steps[-1]['lr'])
 
 # %% ../nbs/03_training.ipynb #b903579b
 @patch
@@ -623,7 +649,7 @@ def free_folder(out):
     strange = not out.is_dir() or any(o.name not in ('last','store') and o.name[0]!='.' for o in out.iterdir())
     if strange: raise ValueError(f'{out} exists and is not a run; choose another folder.')
 
-# %% ../nbs/03_training.ipynb #f8ed126a
+# %% ../nbs/03_training.ipynb #8b1b163e
 def _flat(facts)->dict:
     "The facts of a run under names like `train.lr`."
     out = {f'{part}.{k}': v for part in ('model','train') for k,v in asdict(facts[part]).items()}
@@ -635,8 +661,10 @@ def _check_same(out, facts):
     saved = json.loads((out/'config.json').read_text())
     was,now = _flat(saved|dict(model=model, train=train)),_flat(facts)
     free = {f'train.{f.name}' for f in fields(TrainConfig) if f.metadata['free']}
-    diff = [f'{k} was {was[k]}, now {v}' for k,v in now.items() if was[k]!=v and k not in free]
-    if diff: raise ValueError(f'the run in {out} has other settings: {"; ".join(diff)}')
+    other = [k for k in now.keys()-free if was[k]!=now[k]]
+    if not other: return
+    said = [f'{k} was {was[k]}, now {now[k]}' for k in sorted(other)]
+    raise ValueError(f'the run in {out} has other settings: {"; ".join(said)}')
 
 # %% ../nbs/03_training.ipynb #3b0ddc05
 def _start(store, model, c, out, resume)->Run:

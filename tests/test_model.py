@@ -1,6 +1,6 @@
 "Attention, cache and generation: what is too long or too odd for the lessons."
 import numpy as np, pytest, torch
-from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, Step, rel_attention
+from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, Step, key_classes, rel_attention
 from music_transformer.generation import generate, stream, Take, Ending, Sampling, compose
 from music_transformer.processor import Grammar
 from music_transformer.processor import SOS, EOS, NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode, decode
@@ -127,6 +127,17 @@ def test_state_is_what_decode_hears(seed):
     for n,i in enumerate(x[1:], 1):
         g.push(int(i))
         assert (t['down'][0,n].numpy()==g.down).all() and t['now'][0,n]==g.steps and t['velocity'][0,n]==(32 if g.velocity is None else g.velocity)
+
+def test_arrays_and_tensors_are_described_alike():
+    rng = np.random.default_rng(0)
+    for share in (0, .03, .3, 1):
+        down,age = rng.random((3,128))<share,rng.integers(0, 24, (3,128))
+        assert np.array_equal(key_classes(down, age), key_classes(torch.from_numpy(down), torch.from_numpy(age)).numpy())
+
+def test_what_moved_is_still_found_here():
+    from music_transformer import model, relative, settings
+    assert model.ModelConfig is settings.ModelConfig and model.rel_attention is relative.rel_attention
+    assert {'ModelConfig','by_key','rel_attention','flex_attend'}<=set(model.__all__)
 
 def test_takes_of_a_batch_end_where_they_like():
     m = make()

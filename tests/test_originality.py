@@ -1,5 +1,5 @@
 "Is it copied? What is taken from the training set is found, whatever was done to it; what was never met is not."
-import os, zipfile
+import os
 import numpy as np, pytest
 from music_transformer.corpus import corpus
 from music_transformer.data import Performance
