@@ -11,5 +11,6 @@ setup(name=cfg['lib_name'], version=cfg['version'], description=cfg['description
       license=cfg['license'], keywords=cfg['keywords'], python_requires=f">={cfg['min_python']}",
       long_description=open('README.md', encoding='utf-8').read(), long_description_content_type='text/markdown',
       install_requires=lines('requirements'), extras_require={'dev': lines('dev_requirements'), 'docs': lines('docs_requirements')},
-      packages=[cfg['lib_name']], package_data={cfg['lib_name']: ['pretrained/*', 'originality.npz', '*.html', '*.js', '*.css', 'py.typed']},
+      packages=[cfg['lib_name']],
+      package_data={cfg['lib_name']: ['pretrained/*', 'originality.npz', '*.html', '*.js', '*.css', 'py.typed']},
       entry_points={'console_scripts': lines('console_scripts'), 'nbdev': [f"{cfg['lib_name']}={cfg['lib_name']}._modidx:d"]})

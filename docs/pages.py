@@ -87,6 +87,12 @@ def drop_hidden(cell):
     only = all(isinstance(o, (ast.Import,ast.ImportFrom)) or ast.unparse(o).startswith('_all_') for o in cell.parsed_() or [])
     if d & {'hide','default_exp'} or (only and d & {'export','exporti'}): del(cell['source'])
 
+lessons = {re.sub(r'^\d+[a-z]?_', '', o.stem): o for o in sorted((root/'nbs').glob('[0-9]*.ipynb'))}
+
+def page_of(stem):
+    "The page of a notebook in `examples`: the studio's lesson has the name of its example."
+    return f'the-{stem}' if stem in lessons else stem
+
 def local_links(cell):
     "Links into the repository and to the documentation become links of this site."
     if cell.cell_type!='markdown': return
@@ -95,7 +101,7 @@ def local_links(cell):
     s = re.sub(rf'(<{lib}\.\w+\.[\w.]+)\(\)>', r'\1>', s)
     s = re.sub(r'\]\((?:\.\./)?nbs/\d+[a-z]?_(\w+\.ipynb)', r'](\1', s)
     s = re.sub(r'\]\(\d+[a-z]?_(\w+\.ipynb)', r'](\1', s)
-    s = re.sub(r'\]\((?:\.\./)?examples/(\w+\.ipynb)', r'](\1', s)
+    s = re.sub(r'\]\((?:\.\./)?examples/(\w+)\.ipynb', lambda o: f']({page_of(o[1])}.ipynb', s)
     s = re.sub(r'\]\((?:\.\./examples/)?README\.md', '](pieces.md', s)
     cell.source = s.replace(f'](../{lib}/pretrained/README.md', '](model-card.md').replace('](../', '](')
 
@@ -143,6 +149,7 @@ def listen(cells):
 def pieces(page):
     "The page of the pieces, its links to sound become players."
     page = re.sub(r'\]\((?!\w+\.ipynb)', '](examples/', page)
+    page = re.sub(r'\]\((\w+)\.ipynb', lambda o: f']({page_of(o[1])}.ipynb', page)
     return re.sub(r'\[hear it\]\((.*?)\)', r'<audio controls preload="metadata" src="\1"></audio>', page)
 
 def main(out):
@@ -153,11 +160,10 @@ def main(out):
     card = (root/f'{lib}/pretrained/README.md').read_text(encoding='utf-8')
     (out/'model-card.md').write_text(re.sub(r'\A---\n.*?\n---\n', '', card, flags=re.S), encoding='utf-8')
     (out/'pieces.md').write_text(pieces((out/'examples/README.md').read_text(encoding='utf-8')), encoding='utf-8')
-    lessons = [(p, *re.fullmatch(r'(\d+[a-z]?)_(\w+)', p.stem).groups()) for p in sorted((root/'nbs').glob('[0-9]*.ipynb'))]
     shown = sorted((root/'examples').glob('*.ipynb'))
-    for p,number,name in lessons: stage(p, out/f'{name}.ipynb', f'{number} {name}')
-    for p in shown: stage(p, out/p.name, then=fold if p.stem=='report' else None)
-    trees = [toctree('Lessons', [o[2] for o in lessons]), toctree('See and hear', ['pieces', *(p.stem for p in shown), 'model-card'])]
+    for name,p in lessons.items(): stage(p, out/f'{name}.ipynb', p.stem.replace('_', ' ', 1))
+    for p in shown: stage(p, out/f'{page_of(p.stem)}.ipynb', then=fold if p.stem=='report' else None)
+    trees = [toctree('Lessons', lessons), toctree('See and hear', ['pieces', *(page_of(p.stem) for p in shown), 'model-card'])]
     stage(root/'nbs/index.ipynb', out/'index.ipynb', then=lambda cells: (listen(cells), cells.extend(trees)))
 
 if __name__=='__main__': main(sys.argv[1])

@@ -3,7 +3,7 @@ import os
 from pathlib import Path
 os.environ['IN_TEST'] = '1' # a picture, not live widgets
 import nbformat
-from music_transformer.playback import studio
+from music_transformer.studio import studio
 
 here = Path(__file__).parent.parent/'examples'
 path = here/'studio.ipynb'

@@ -502,7 +502,9 @@ def _result(take, keep_primer)->Performance:
                 returns=_returned(take, ids))
     if keep_primer: return replace(p, info=info)
     for k in ('start','end'): new[k] -= new_from
-    return replace(p, notes=new, info=info|dict(primer_notes=0, new_from=0.))
+    returns = [o|dict(when=round(o['when']-new_from, 2), since=round(o['since']-new_from, 2)) for o in info['returns']]
+    returns = [o for o in returns if o['since']>=0]       # what takes up the primer has no place to show
+    return replace(p, notes=new, info=info|dict(primer_notes=0, new_from=0., returns=returns))
 
 # %% ../nbs/04_generation.ipynb #66860721
 def _returned(take, ids)->list:

@@ -47,12 +47,13 @@ def _scale(fig, axs, colours, label):
     bar = fig.colorbar(shades, ax=axs, label=label, aspect=30, fraction=.5*inch, pad=.15*inch, ticks=[32,56,80,104])
     bar.outline.set_visible(False)
 
-# %% ../nbs/05_playback.ipynb #87b1711a
+# %% ../nbs/05_playback.ipynb #27c66310
 def _came_back(p):
     "The returns that can be heard, the widest first."
     heard = [o for o in p.info.get('returns', ()) if o['right']>1]
     return sorted(heard, key=lambda o: o['since']-o['when'])
 
+# %% ../nbs/05_playback.ipynb #c8d7c7df
 def _arcs(ax, p):
     "The returns of a piece, above its notes."
     from matplotlib.patches import Arc
@@ -65,7 +66,7 @@ def _arcs(ax, p):
         ax.plot(b, hi, 'o', color='#888', ms=4)
         ax.set_ylim(lo, hi+room)
 
-# %% ../nbs/05_playback.ipynb #8b579a27
+# %% ../nbs/05_playback.ipynb #b6630a18
 def _row(ax, p, begin, wide):
     "One row of a roll."
     p.plot(ax, wide)
@@ -75,6 +76,7 @@ def _row(ax, p, begin, wide):
     ax.spines[:].set_visible(False)
     if p.info.get('new_from'): ax.axvline(p.info['new_from'], color='#888', lw=1, ls='--')
 
+# %% ../nbs/05_playback.ipynb #d34aba14
 def _figure(n, wide):
     "An empty roll of `n` rows, a hundred pixels to the inch, and their axes."
     from matplotlib.figure import Figure
@@ -82,16 +84,16 @@ def _figure(n, wide):
     fig = Figure(figsize=(width, 5 if n==1 else 3*n), dpi=100, layout='constrained')
     return fig, fig.subplots(n, squeeze=False)[:,0]
 
-# %% ../nbs/05_playback.ipynb #271bbdbd
+# %% ../nbs/05_playback.ipynb #3ef9e72b
 def _save(fig, path):
     "A picture as a file. Signs that its font lacks are drawn as boxes, without a warning."
     buf = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Glyph')
         fig.savefig(buf, format=path.suffix[1:].lower() or 'png')
-    with all_or_none(path) as [new]: write_file(new, buf.getvalue())
-    return path
+    return write_file(path, buf.getvalue())
 
+# %% ../nbs/05_playback.ipynb #c8fc4d36
 def write_roll(
     p:Performance,
     path, # .png; .svg and .pdf too
@@ -110,13 +112,14 @@ def write_roll(
     axs[0].set_title(title, parse_math=False)
     return _save(fig, Path(path))
 
-# %% ../nbs/05_playback.ipynb #e538cfb3
+# %% ../nbs/05_playback.ipynb #e3640dd9
 def piece_files(
     path, # without an ending
 )->list: # of paths
     "The files of a piece: MIDI, MP3 and piano roll."
     return [Path(f'{path}{o}') for o in ('.mid','.mp3','.png')]
 
+# %% ../nbs/05_playback.ipynb #f5329a64
 def write_piece(
     p:Performance,
     path, # without an ending: `piece-1` for piece-1.mid, piece-1.mp3 and piece-1.png
@@ -140,13 +143,14 @@ def _keys(p):
 
 def _octaves(lo, hi): return range(lo//12*12+12, hi, 12) # each C in between
 
-# %% ../nbs/05_playback.ipynb #f81bc72e
+# %% ../nbs/05_playback.ipynb #a4443fa8
 def _strokes(n, colour, ms):
     "Notes of one colour. None is shorter than can be seen; between two is a gap."
     wide = np.maximum(1000*(n['end']-n['start'])-ms/1500, ms/400)
     d = ''.join(f'M{1000*t:.0f} -{k}h{w:.0f}' for t,k,w in zip(n['start'], n['pitch'], wide))
     return f'<path d="{d}" stroke="{colour}" stroke-width=".86"/>'
 
+# %% ../nbs/05_playback.ipynb #ec8e5a24
 def _notes(p, ms):
     "All notes, softer ones first."
     for part,colours in given_and_new(p):
@@ -157,11 +161,12 @@ def _lines(octaves, ms):
     d = ''.join(f'M0 {.5-k}h{ms}' for k in octaves)
     return f'<path d="{d}" stroke="currentColor" stroke-opacity=".16" vector-effect="non-scaling-stroke"/>'
 
-# %% ../nbs/05_playback.ipynb #f93e216f
+# %% ../nbs/05_playback.ipynb #3a81565e
 _tick = Template("""
 <span aria-hidden="true"
   style="position:absolute;font-size:11px;line-height:1;white-space:nowrap;opacity:.7;$style">$text</span>""")
 
+# %% ../nbs/05_playback.ipynb #7775ee04
 def _ticks(lo, hi, seconds):
     "What they say, and where."
     for k in _octaves(lo, hi):
@@ -187,7 +192,7 @@ def _roll(p, seconds):
     ticks = [_tick.substitute(text=text, style=style) for text,style in _ticks(lo, hi, seconds)]
     return svg+''.join(ticks)
 
-# %% ../nbs/05_playback.ipynb #53540145
+# %% ../nbs/05_playback.ipynb #32ad138e
 _arc = Template("""
 <g role="img" aria-label="$about">
 <title>$about</title>
@@ -207,6 +212,7 @@ def _return(o, ms):
     about = f'At {_clock(b/1000)} it takes up {_clock(a/1000)}'
     return _arc.substitute(a=a, b=b, half=(b-a)/2, high=high, about=about)
 
+# %% ../nbs/05_playback.ipynb #bc6d175b
 def _returns(p, ms):
     "All returns of a piece; nothing, where there are none."
     arcs = ''.join(_return(o, ms) for o in _came_back(p))
@@ -233,7 +239,7 @@ def _carried(p, soundfont):
         note += f' The first {_clock(_longest)} of {_clock(whole)}; write_audio gives the whole.'
     return p, mp3(p, soundfont, light=True), note
 
-# %% ../nbs/05_playback.ipynb #0d8f5719
+# %% ../nbs/05_playback.ipynb #afb644b2
 _frame = Template("""\
 <div class="mt-player" role="group" aria-label="$name" data-lm-suppress-shortcuts="true" data-seconds="$seconds">
 <style>
@@ -250,6 +256,7 @@ $css</style>
 $below
 </div>""")
 
+# %% ../nbs/05_playback.ipynb #e20e510b
 def _framed(p, seconds, below, legend=''):
     "A player: the roll of `p`, and what stands above and below it."
     title = html.escape(p.title)
@@ -261,13 +268,14 @@ def _silent(p, why):
     "A player without sound that says why."
     return _framed(p, max(p.seconds, 1), f'<div class="mt-note">{html.escape(str(why))}</div>')
 
-# %% ../nbs/05_playback.ipynb #737a93f5
+# %% ../nbs/05_playback.ipynb #24c94021
 _ramp = Template("""
 <span class="mt-key">${name}soft<i class="mt-ramp"
   style="background:linear-gradient(90deg,$colours)"></i>loud</span>""")
 _arch = """
-<span class="mt-key">⌒ what comes back</span>"""
+<span class="mt-key"><i class="mt-bow"></i>what comes back</span>"""
 
+# %% ../nbs/05_playback.ipynb #cb9d21f7
 def _legend(p):
     "What the colours mean, and the arcs."
     given,new = given_and_new(p)

@@ -27,13 +27,14 @@ from .model import MusicTransformer
 from .generation import generate
 from .playback import beside, write_piece
 
-# %% ../nbs/05a_studio.ipynb #c21fb444
+# %% ../nbs/05a_studio.ipynb #f7b7f2dd
 _packaged = 'the packaged model'
 
 def _slider(name, value, least, most, step):
     "A slider that speaks when it is let go."
     return w.FloatSlider(value, min=least, max=most, step=step, description=name, continuous_update=False)
 
+# %% ../nbs/05a_studio.ipynb #c1b72072
 def _controls(models, themes)->dict:
     "The widgets one sets, by name."
     what = 'the packaged one, a checkpoint folder, a name on the hub'
@@ -73,7 +74,7 @@ class Slot:
         self.shown.outputs = dict(output_type='display_data', metadata={}, data={'text/html': page}),
         self.save.disabled = False
 
-# %% ../nbs/05a_studio.ipynb #34d9fe8a
+# %% ../nbs/05a_studio.ipynb #d7c387d8
 class Studio:
     "A panel to compose in. Show it as the last thing in a cell."
     def __init__(self,
@@ -96,13 +97,16 @@ class Studio:
         self.listen()
 
     def say(self, text): self.said.value = ' '.join(str(text).split())
-    @property
-    def takes(self)->list: return [o.piece for o in self.slots] # `None` where there is none yet
 
 studio = Studio
 _nothing = 'There is no MIDI file to continue: bring one of yours, or begin from nothing.'
 
-# %% ../nbs/05a_studio.ipynb #3adb0bb8
+# %% ../nbs/05a_studio.ipynb #8c05b46c
+class _Look(AnyWidget):
+    "Nothing to see by itself."
+    _esm,_css = beside('studio.js'),beside('studio.css')
+
+# %% ../nbs/05a_studio.ipynb #e34822dd
 @patch
 def lay_out(self:Studio):
     "Everything in its place."
@@ -110,10 +114,10 @@ def lay_out(self:Studio):
     buttons = w.HBox([self.go, self.stop])
     said = w.HBox([self.bar, self.said])
     takes = w.HBox([o.box for o in self.slots])
-    look = AnyWidget(_esm=beside('studio.js'), _css=beside('studio.css'))
-    self.panel = w.VBox([model, primer, self.upload, *rest, self.lock, buttons, said, takes, look])
+    self.panel = w.VBox([model, primer, self.upload, *rest, self.lock, buttons, said, takes, _Look()])
     self.panel.add_class('mt-studio')
 
+# %% ../nbs/05a_studio.ipynb #db8c8cc9
 @patch
 def listen(self:Studio):
     "What each button does."
@@ -137,7 +141,7 @@ def offer(self:Studio, name:str, content:bytes):
     primer.value = p
     self.say(f'{p.title}: {len(p)} notes, {p.seconds:.0f} s.')
 
-# %% ../nbs/05a_studio.ipynb #7f9a4043
+# %% ../nbs/05a_studio.ipynb #107e5b2e
 @patch
 def files(self:Studio, p:Performance)->list: # of paths
     "Write a take under a name that no file has yet."
@@ -146,13 +150,14 @@ def files(self:Studio, p:Performance)->list: # of paths
     free = next(o for o in names if not (self.out/f'{o}.mid').exists())
     return write_piece(p, self.out/free, self.soundfont)
 
+# %% ../nbs/05a_studio.ipynb #59c2b104
 @patch
 def write(self:Studio, slot:Slot):
     "Save a take: MIDI, MP3 and piano roll."
     try: self.say('Saved ' + ', '.join(map(str, self.files(slot.piece))))
     except OSError as e: self.say(f'{self.out} cannot be written: {e}')
 
-# %% ../nbs/05a_studio.ipynb #b9c2be0f
+# %% ../nbs/05a_studio.ipynb #8cebdafd
 @patch
 def compose(self:Studio, *_):
     "Begin a take in a thread of its own."
@@ -166,6 +171,7 @@ def compose(self:Studio, *_):
 @patch
 def halt(self:Studio, *_): self.stopped = True
 
+# %% ../nbs/05a_studio.ipynb #349aa27d
 @patch
 def tick(self:Studio, share:float)->bool: # whether to stop
     "Called with the share of the work that is done."
@@ -174,7 +180,7 @@ def tick(self:Studio, share:float)->bool: # whether to stop
         self.say(f'{share:.0%} composed')
     return self.stopped
 
-# %% ../nbs/05a_studio.ipynb #debc786b
+# %% ../nbs/05a_studio.ipynb #3e5d4092
 @patch
 def work(self:Studio, **asked):
     "Compose a take and show it, or say what went wrong."
@@ -187,9 +193,11 @@ def work(self:Studio, **asked):
     except Exception as e: self.say(f'{type(e).__name__}: {e}')
     finally: self.go.disabled,self.stop.disabled = False,True
 
+# %% ../nbs/05a_studio.ipynb #2080c8b8
 @lru_cache(1)
 def _net(name): return MusicTransformer.from_pretrained(None if name==_packaged else name)
 
+# %% ../nbs/05a_studio.ipynb #e49ffba5
 @patch
 def made(self:Studio, model:str, primer, primer_seconds:float, **settings)->Performance:
     "A take, with what it was made of as its title."
@@ -202,10 +210,11 @@ def made(self:Studio, model:str, primer, primer_seconds:float, **settings)->Perf
     if model!=_packaged: about += f', {Path(model).name}'
     return replace(p, title=f'{primer.title} continued, {about}' if primer else about)
 
-# %% ../nbs/05a_studio.ipynb #2c06efca
+# %% ../nbs/05a_studio.ipynb #a13579fe
 _ends = {'by itself': '; it ends by itself', 'chosen': '; its end was chosen among several',
          'cut': '; it was cut off', 'stopped': '; stopped'}
 
+# %% ../nbs/05a_studio.ipynb #51fa6019
 @patch
 def show(self:Studio, p:Performance):
     "Put a take where it can be heard."
@@ -217,7 +226,7 @@ def show(self:Studio, p:Performance):
     slot.put(p, p._repr_html_(self.soundfont))
     self.say(f'Take {slot.name}: {p.seconds:.0f} s, {len(p)} notes{_ends[p.info["ended"]]}.')
 
-# %% ../nbs/05a_studio.ipynb #dedf0c33
+# %% ../nbs/05a_studio.ipynb #8ee82d25
 _line = Template("""
 <tr><td style="text-align:right">$name</td><td style="text-align:left"><b>$value</b></td></tr>""")
 _take = Template("""
@@ -230,6 +239,7 @@ _still = Template("""\
 </div>
 <p><i>A picture of the studio. It comes to life where the notebook is run.</i></p>""")
 
+# %% ../nbs/05a_studio.ipynb #cfdab1b0
 @patch
 def picture(self:Studio)->str: # HTML
     "The panel as it stands, without life."
@@ -238,6 +248,7 @@ def picture(self:Studio)->str: # HTML
     takes = [_take.substitute(name=o.name, page=o.page) for o in self.slots if o.piece]
     return _still.substitute(lines=''.join(lines), said=html.escape(self.said.value), takes=''.join(takes))
 
+# %% ../nbs/05a_studio.ipynb #8d4f98b1
 @patch
 def _repr_mimebundle_(self:Studio, **kw):
     still = {'text/html': self.picture(), 'text/plain': 'A studio; it comes to life in JupyterLab.'}

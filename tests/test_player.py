@@ -1,6 +1,7 @@
 "What a person does with the player, in a real browser: play, seek, pause, on a desk and on a phone."
-import os, shutil
+import json, os, shutil
 from dataclasses import replace
+from pathlib import Path
 import pytest
 
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
@@ -8,7 +9,7 @@ chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','g
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 
 from music_transformer.data import Performance
-from music_transformer.playback import compare, player
+from music_transformer.playback import beside, compare, player
 from music_transformer.sound import _small
 
 SECONDS = 8.  # of notes; two more for the last one to fade
@@ -138,6 +139,24 @@ def test_downloads(page):
         with page.expect_download() as d: page.locator('.mt-links').first.locator('a').nth(i).click()
         assert d.value.suggested_filename == name
         with open(d.value.path(), 'rb') as f: assert f.read(4).startswith(head)
+
+def test_what_comes_back_is_drawn_and_named(page):
+    "An arc from the place that is taken up to where it returns; one right note alone may be chance."
+    returns = [dict(when=4., since=1., played=6, right=5), dict(when=6., since=0., played=6, right=1)]
+    page.set_content(player(replace(piece, info=dict(returns=returns)), _small))
+    ready(page)
+    arc,= page.get_by_role('img', name='At 0:04 it takes up 0:01').all()
+    assert page.locator('.mt-returns g').count()==1 and page.get_by_text('what comes back').is_visible()
+    found,b = arc.locator('.mt-arc').bounding_box(),field(page, 0)
+    second = b['width']/(SECONDS+2)
+    assert found['x']-b['x'] == pytest.approx(second, abs=4) and found['width'] == pytest.approx(3*second, abs=8)
+    assert found['y']+found['height'] <= b['y']
+
+def test_the_lesson_shows_the_script_as_it_is():
+    cells = json.loads((Path(__file__).parent.parent/'nbs/05_playback.ipynb').read_text(encoding='utf-8'))['cells']
+    shown = [''.join(o['data']['text/markdown']) for c in cells for o in c.get('outputs', []) if 'text/markdown' in o.get('data', {})]
+    assert len(shown)==2
+    for o in shown: assert o.removeprefix('```js\n').removesuffix('\n```') in beside('player.js')
 
 phone = dict(viewport=dict(width=320, height=700), has_touch=True, is_mobile=True, device_scale_factor=2)
 @pytest.mark.parametrize('page', [phone, {**phone, 'color_scheme':'dark'}], indirect=True)

@@ -33,6 +33,7 @@ def test_every_notebook_is_a_page_with_its_number(site):
         number,name = f.stem.split('_', 1)
         assert re.search(rf'<h1>{number} {name}<', (site/f'{name}.html').read_text()), f.name
     for f in (root/'examples').glob('*.ipynb'): assert (site/f'{f.stem}.html').exists(), f.name
+    assert '<h1>The studio<' in (site/'the-studio.html').read_text()           # the example; its lesson has the shorter name
 
 def test_what_a_module_exports_is_documented(site):
     for f in (root/'music_transformer').glob('[a-z]*.py'):
@@ -46,7 +47,7 @@ def test_an_entry_is_readable(site):
     assert re.search(r'player\(p: Performance, soundfont=None', text) and '[source]' in text
     assert 'an MP3 of it, if there is one' in text                              # the comment beside an argument
     assert (site/'_modules/music_transformer/playback.html').exists()
-    assert 'id="Studio.compose"' in (site/'_modules/music_transformer/playback.html').read_text()   # methods added by `@patch` too
+    assert 'id="Studio.compose"' in (site/'_modules/music_transformer/studio.html').read_text()   # methods added by `@patch` too
 
 def test_the_report_folds_its_code(site):
     text = (site/'report.html').read_text()

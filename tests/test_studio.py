@@ -6,7 +6,7 @@ import pytest
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
 pytest.importorskip('jupyterlab', reason='jupyterlab is not installed (pip install .[dev])')
 from test_player import chromium, flags
-from music_transformer.playback import studio
+from music_transformer.studio import studio
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 root = Path(__file__).parent.parent
 
@@ -53,6 +53,10 @@ def test_the_stored_studio_is_the_one_that_comes(monkeypatch):
     [stored] = [''.join(o['data']['text/html']) for c in nb['cells'] for o in c.get('outputs', []) if 'mt-compare' in ''.join(o['data'].get('text/html', ''))]
     assert stored.split('</table>')[0]==studio().picture().split('</table>')[0]
     assert 'Take A' in stored and 'mt-player' in stored
+
+def test_the_studio_is_still_found_at_its_old_place():
+    from music_transformer import playback
+    assert playback.studio is playback.Studio is studio
 
 def number(page, name, value):
     "Set a slider by the number beside it."
