@@ -194,8 +194,9 @@ def from_pretty_midi(cls:Performance, pm, title:str='')->Performance:
     return cls.from_pretty_midi(pm, title)
 
 # %% ../nbs/00_data.ipynb #1487adbc
-_moved = dict(midi=['MidiError','next_strike','read_midi','read_track','sostenuto','sustain','ticks_to_seconds','write_midi'],
-              corpus=['content_split','Corpus','corpus','download_maestro','MIDI_NAMES','Piece'])
+_midi = 'MidiError next_strike read_midi read_track sostenuto sustain ticks_to_seconds write_midi'.split()
+_corpus = 'content_split Corpus corpus download_maestro MIDI_NAMES Piece'.split()
+_moved = dict(midi=_midi, corpus=_corpus)
 
 def __getattr__(name):
     "Names that have a room of their own by now."
