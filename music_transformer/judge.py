@@ -86,7 +86,8 @@ def held(p:Performance)->np.ndarray: # (S,)
     second = np.append(n['start'][first], [np.inf, np.inf])[2:]      # when the second group after each begins
     mine = np.searchsorted(first, np.arange(len(n)), side='right')-1
     outlasts = n['end']>second[mine]
-    return np.array([outlasts[o].mean() if len(o) else np.nan for o in _stretches(p)])
+    shares = [outlasts[o].mean() if len(o) else np.nan for o in _stretches(p)]
+    return np.array(shares)
 
 # %% ../nbs/06b_judge.ipynb #6231874b
 _major = np.array('6.35 2.23 3.48 2.33 4.38 4.09 2.52 5.19 2.39 3.66 2.29 2.88'.split(), float)
@@ -185,8 +186,9 @@ def _interval(values)->tuple:
     x = np.array(values, float)
     x = x[~np.isnan(x)]
     if not len(x): return (float('nan'),)*3
-    means = np.random.default_rng(0).choice(x, (2000, len(x))).mean(1)
-    return float(x.mean()), *map(float, np.quantile(means, [.025, .975]))
+    again = np.random.default_rng(0).choice(x, (2000, len(x)))
+    low,high = np.quantile(again.mean(1), [.025, .975]).tolist()
+    return float(x.mean()), low, high
 
 # %% ../nbs/06b_judge.ipynb #aff8b945
 def show_table(found:dict)->str: # what `table` gave

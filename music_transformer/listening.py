@@ -10,7 +10,7 @@ __all__ = ['QUESTIONS', 'listening_test', 'sign_flips', 'holm', 'listening_resul
 # %% ../nbs/06c_listening.ipynb #9f126162
 import base64, csv, json
 from importlib.resources import files
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 import numpy as np
 from .files import all_or_none
@@ -109,10 +109,11 @@ def listening_results(
     out = {}
     for q,groups in _ratings(paths, key).items():
         names = sorted(groups)
-        pairs = [(a,b) for n,a in enumerate(names) for b in names[n+1:]]
+        pairs = list(combinations(names, 2))
         chances = holm([_compared(groups[a], groups[b]) for a,b in pairs])
-        out[q] = dict(groups={k: _mean(list(groups[k].values())) for k in names},
-                      differences={f'{a} and {b}': c for (a,b),c in zip(pairs, chances)})
+        means = {k: _mean(list(groups[k].values())) for k in names}
+        differences = {f'{a} and {b}': c for (a,b),c in zip(pairs, chances)}
+        out[q] = dict(groups=means, differences=differences)
     return out
 
 def _compared(a, b)->float:
