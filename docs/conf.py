@@ -57,5 +57,6 @@ def setup(app):
     app.connect('build-finished', _sounds)
     app.add_html_math_renderer('mathml', _math('inline'), _math('block'))
     app.connect('viewcode-find-source', _source)
+    app.connect('viewcode-follow-imported', lambda app, module, name: module) # each entry leads to its own room
 
 html_math_renderer = 'mathml'

@@ -77,7 +77,7 @@ class api_entries(Processor):
         for c in reversed(exported):
             c.metadata.tags = ['hide-input']
             c.source = re.sub(r'^#\|.*\n', '', c.source, flags=re.M)
-            names = _def_names(c, []) if name and _want_doc(c) and '_all_' not in c.source else [] # what lives elsewhere has its entry there
+            names = _def_names(c, []) if name and _want_doc(c) and not re.search(r'^_all_ *=', c.source, re.M) else [] # what lives elsewhere has its entry there
             if names: cells.insert(c.idx_, mk_cell('\n\n'.join(entry(import_module(f'{lib}.{name}'), n) for n in names), 'markdown'))
 
 def drop_hidden(cell):

@@ -141,6 +141,7 @@ NAMES = dict(
     pace='notes a second',
     home='the last bass note is the tonic')
 
+# %% ../nbs/06b_judge.ipynb #702b69c7
 def features(
     p:Performance, # a minute or so
 )->dict: # a number for each of `NAMES`, NaN where there is nothing to count

@@ -207,7 +207,7 @@ def test_a_run_stands_for_its_best_model(corpus, tmp_path):
 def test_a_best_model_is_spoken_of_where_there_is_one(corpus, tmp_path):
     "A run that stops before its first look at the validation split."
     small = '--d-model 32 --n-layers 1 --n-heads 2 --context 64 --batch-size 2 --samples 0'.split()
-    short = ('--max-minutes',1e-6,'--val-every',50)
+    short = ('--max-minutes',1e-9,'--val-every',50)
     said = run('mt-train', corpus/'store', '--out', 'halted', *small, *short, cwd=tmp_path).stdout
     assert not (tmp_path/'halted/best').exists()
     assert 'halted/final' in said and 'halted/best' not in said
