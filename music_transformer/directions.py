@@ -1,4 +1,4 @@
-"""What a player may be told beforehand: how dense, how loud, how high, how full the next ten seconds are to be, and in whose company.
+"""What the model may be told about the next ten seconds: how many notes, how loud, how high, how many sounding at once, and whose music it should resemble.
 
 Docs: https://music-transformer.github.io/music_transformer/directions.html.md"""
 

@@ -1,4 +1,4 @@
-"""Is it music, and what is missing: ten things that a listener notices without being told, counted for composed pieces and for real ones.
+"""Is it music, and what is missing: what a listener notices without being told, counted for composed pieces and for real ones.
 
 Docs: https://music-transformer.github.io/music_transformer/judge.html.md"""
 
@@ -40,14 +40,15 @@ LINE = 8 # groups
 
 def lines_again(
     p:Performance,
-)->np.ndarray: # (R, 2) seconds: when a line ends, and how long ago it did before
+)->np.ndarray: # (R, 2) seconds: when a line ends, and how long ago it ended last
     "Where the top line takes up eight keys that were heard before."
     when,key = top_line(p)
     seen,out = {},[]
     for n,now in enumerate(when[LINE-1:]):
         line = tuple(key[n:n+LINE].tolist())
         if len(set(line))<4: continue
-        ago = now-seen.setdefault(line, now)
+        ago = now-seen.get(line, now)
+        seen[line] = now
         if ago>=2: out.append((now, ago))
     return np.array(out).reshape(-1, 2)
 
@@ -92,7 +93,7 @@ def held(p:Performance)->np.ndarray: # (S,)
 # %% ../nbs/06b_judge.ipynb #6231874b
 _major = np.array('6.35 2.23 3.48 2.33 4.38 4.09 2.52 5.19 2.39 3.66 2.29 2.88'.split(), float)
 _minor = np.array('6.33 2.68 3.52 5.38 2.60 3.53 2.54 4.75 3.98 2.69 3.34 3.17'.split(), float)
-_scales = [0,2,4,5,7,9,11],[0,2,3,5,7,8,10,11] # the second is natural and harmonic minor in one
+_scale = [0,2,3,5,7,8,10,11] # natural and harmonic minor in one; the relative major lies inside
 
 def _pitch_classes(n)->np.ndarray: # (12,) seconds
     return np.bincount(n['pitch']%12, n['end']-n['start'], minlength=12)
@@ -105,21 +106,21 @@ def tonic(n:np.ndarray)->int: # of notes; 0 to 11
     return int(fits.argmax()%12)
 
 def in_scale(n:np.ndarray)->float: # of notes
-    "The largest share of the notes that one major or minor scale can hold."
+    "The largest share of the notes that one minor scale, or its relative major, can hold."
     count = np.bincount(n['pitch']%12, minlength=12)
-    held = [np.roll(count, -k)[o].sum() for o in _scales for k in range(12)]
+    held = [np.roll(count, -k)[_scale].sum() for k in range(12)]
     return max(held)/max(len(n), 1)
 
 # %% ../nbs/06b_judge.ipynb #3c39136d
 def ends_at_home(p:Performance)->bool:
-    "Whether the lowest key of the last second and a half, or of what sounds on, is the tonic of the last half minute."
+    "Whether the lowest key that sounds with the last strike is the tonic of the last half minute."
     start,end = p.notes['start'],p.notes['end']
-    last = p.notes[(end>=p.seconds-.05) | (start>=start.max()-1.5)]
+    last = p.notes[end>start.max()]
     before = p.notes[start>=p.seconds-30]
     return int(last['pitch'].min())%12==tonic(before)
 
 def two_hands(p:Performance)->float:
-    "The share of three-second stretches in which something sounds on either side of the G below middle C."
+    "The share of three-second stretches in which something sounds below the G under middle C, and from it up."
     start,end,low = p.notes['start'],p.notes['end'],p.notes['pitch']<55
     found = []
     for t in np.arange(0, max(p.seconds-3, 1), 3):
@@ -130,16 +131,16 @@ def two_hands(p:Performance)->float:
 # %% ../nbs/06b_judge.ipynb #6cc5830e
 NAMES = dict(
     returns='a line of eight notes comes back',
-    after='seconds until it does',
+    after='seconds since it was heard last',
     hole='a hole of over two seconds',
     wet_again='dry turns pedalled in the next stretch',
     louder='louder at the end, velocity',
     denser='denser at the end, factor',
     in_scale='notes in one scale',
-    two_hands='both hands play',
+    two_hands='both low and high keys sound',
     spread='spread of velocity',
     pace='notes a second',
-    home='the last bass note is the tonic')
+    home='it ends on the tonic')
 
 # %% ../nbs/06b_judge.ipynb #702b69c7
 def features(
@@ -267,7 +268,7 @@ def shuffled(
     p:Performance,
     seed:int=0,
 )->Performance:
-    "The same rhythm and touch with its pitches dealt anew: what no measure of music should take for music."
+    "The same rhythm and touch with its pitches dealt anew: a measure that takes it for music knows nothing of pitch."
     notes = p.notes.copy()
     notes['pitch'] = np.random.default_rng(seed).permutation(notes['pitch'])
     return Performance(notes)

@@ -44,11 +44,12 @@ def listening_test(
     items.sort(key=lambda o: o['code'])
     template = (files('music_transformer')/'listening.html').read_text(encoding='utf-8')
     page = template.replace('%DATA%', json.dumps(dict(pieces=items, questions=QUESTIONS)).replace('<', r'\u003c'))
-    key = [f'p{code:03},{whose},{p.title}' for code,(whose,p) in zip(codes, pieces)]
+    key = sorted([f'p{code:03}', whose, p.title] for code,(whose,p) in zip(codes, pieces))
     out = Path(out)
     with all_or_none(out, out.with_name(f'{out.stem}-key.csv')) as (new,new_key):
         new.write_text(page, encoding='utf-8')
-        new_key.write_text('\n'.join(['piece,whose,title', *sorted(key)])+'\n', encoding='utf-8')
+        with open(new_key, 'w', newline='', encoding='utf-8') as f:
+            csv.writer(f, lineterminator='\n').writerows([['piece','whose','title'], *key])
     return out
 
 def _sound(p): return base64.b64encode(mp3(p, light=True)).decode()

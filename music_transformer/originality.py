@@ -267,17 +267,17 @@ def packaged_index()->Index:
 @patch
 def line(self:Originality)->str:
     "One plain sentence."
-    if not self.longest: return 'no run of nine notes or more was found in the training set'
+    if not self.longest: return 'no shared run was found in the training set (one of 40 notes would have been)'
     run = next(o for o in self.runs if not o.common)
     where = self.names[run.piece]
     key = 'in the same key' if not run.up else f'{run.up:+} semitones'
-    chance = f'; so long a run in as much real music never met: {max(self.chance, .01):.0%}'
+    chance = f'; of unfamiliar real pieces as long, some {max(self.chance, .01):.0%} share such a run'
     if np.isnan(self.chance): chance = ''
     return f'longest shared run {self.longest} notes ({where}, {key}){chance}'
 
 @patch
 def __str__(self:Originality):
-    rows = [self.line(), f'in the same key {self.same_pitch}, and at the same pace {self.same_time}',
+    rows = [self.line(), f'the longest at the original pitch {self.same_pitch}, at about its pace too {self.same_time}',
             f'{self.share:.0%} of {self.notes} notes lie in such runs']
     if self.kin: rows.append(f'nearest of all: {self.kin}, with {self.kinship:.1%} of the nine-note groups')
     return '\n'.join(rows)
