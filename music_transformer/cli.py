@@ -403,14 +403,14 @@ def mt_originality(
     "How much of a piece stands in the music that a model learned from."
     from music_transformer.corpus import TokenStore
     from music_transformer.midi import read_midi
-    from music_transformer.originality import Index, build_index, originality
+    from music_transformer.originality import build_index, index_of, originality
     if file is None and build is None: raise ValueError('name a MIDI file, or give --build.')
     if build and not against: raise ValueError('--build needs --against, a token store.')
     if build: check_names(build)
-    made = None
-    if against: made = build_index(TokenStore(against)) if build or Path(against).is_dir() else Index.load(against)
+    piece = file and read_midi(file)
+    made = against and (build_index(TokenStore(against)) if build else index_of(against))
     if build: print(made, 'in', made.save(build))
-    if file: print(originality(read_midi(file), made))
+    if piece: print(originality(piece, made))
 
 # %% ../nbs/07_cli.ipynb #1ec6ec58
 @command
@@ -425,7 +425,9 @@ def mt_judge(
     from music_transformer.judge import auc, minutes, pieces_in, show_table, shuffled, table
     if not real: raise ValueError('name a token store of real pieces: --real STORE.')
     if json: check_names(json)
-    composed,others = pieces_in(folder),minutes(TokenStore(real), split)
+    others,every = minutes(TokenStore(real), split),pieces_in(folder)
+    composed = [p for p in every if len(p)>=20]
+    if len(composed)<len(every): print(f'{len(every)-len(composed)} pieces of fewer than 20 notes are left out.')
     found = table(dict(composed=composed, real=others, shuffled=[shuffled(p) for p in others]))
     print(show_table(found))
     told = None

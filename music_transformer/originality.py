@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/originality.html.md"
 
 # %% auto #0
 __all__ = ['GRAM', 'WINDOW', 'VERSION', 'COMMON', 'in_order', 'grams', 'winnow', 'marks', 'Index', 'build_index', 'Run',
-           'shared_runs', 'Originality', 'originality', 'packaged_index']
+           'shared_runs', 'Originality', 'originality', 'index_of', 'packaged_index']
 
 # %% ../nbs/06a_originality.ipynb #ece5854e
 import io, json
@@ -108,6 +108,7 @@ def build_index(
     train = [i for i,o in enumerate(store.pieces) if o.split=='train']
     if not train: raise ValueError(f'the token store {store.path} has no training pieces to compare with.')
     kept = [marks(store[i]) for i in train]
+    if not sum(map(len, kept)): raise ValueError(f'no training piece in {store.path} has nine notes to compare with.')
     names = [_named(store.pieces[i]) for i in train]
     index = Index(np.concatenate(kept), np.array([len(o) for o in kept]), names, np.zeros(0, int))
     others = [decode(store[i]) for i,o in enumerate(store.pieces) if o.split=='validation']
@@ -137,12 +138,13 @@ def load(cls:Index,
     path = Path(path or str(files('music_transformer'))+'/originality.npz')
     try:
         with np.load(path) as z: found = dict(z)
-        about = json.loads(found.pop('about').tobytes())
+        about = dict(json.loads(found.pop('about').tobytes()))
     except FileNotFoundError: raise
     except Exception as e: raise ValueError(f'{path} is not an index of originality ({type(e).__name__}).') from None
     version = about.get('version')
     if version!=VERSION: raise ValueError(f'{path} is an index of version {version}, not {VERSION}; build it again.')
-    return cls(**found, names=about['names'])
+    try: return cls(**found, names=about['names'])
+    except Exception as e: raise ValueError(f'{path} is a damaged index of originality ({type(e).__name__}).') from None
 
 # %% ../nbs/06a_originality.ipynb #56a4039d
 COMMON = 10 # pieces
@@ -258,16 +260,30 @@ def _chance(index, n, seconds)->float:
     return float(1-(1-a_minute)**(max(seconds, 1)/60))
 
 # %% ../nbs/06a_originality.ipynb #f2103dbf
+def index_of(
+    path, # what `save` wrote, or a token store
+)->Index:
+    "The index in a file, or that of a corpus."
+    if Path(path).is_dir(): return build_index(TokenStore(path))
+    try: return Index.load(path)
+    except ValueError:
+        try: store = TokenStore(path)
+        except ValueError: store = None
+        if store is None: raise
+    return build_index(store)
+
 @cache
 def packaged_index()->Index:
     "MAESTRO's index, read once."
     return Index.load()
 
 # %% ../nbs/06a_originality.ipynb #430a0008
+_nothing = 'nothing shared with the training set was found, common figures left out (a run of 40 notes would have been)'
+
 @patch
 def line(self:Originality)->str:
     "One plain sentence."
-    if not self.longest: return 'no shared run was found in the training set (one of 40 notes would have been)'
+    if not self.longest: return _nothing
     run = next(o for o in self.runs if not o.common)
     where = self.names[run.piece]
     key = 'in the same key' if not run.up else f'{run.up:+} semitones'

@@ -40,7 +40,7 @@ def _controls(models, themes)->dict:
     what = 'the packaged one, a checkpoint folder, a name on the hub'
     primers = [('nothing',None), *((o.stem,o) for o in themes)]
     return dict(model=w.Combobox(value=models[0], options=models, description='model', tooltip=what),
-                primer=w.Dropdown(options=primers, description='continue'),
+                primer=w.Dropdown(options=primers, index=0, description='continue'),
                 primer_seconds=_slider('its first seconds', 8, 1, 30, .5),
                 seconds=_slider('seconds of music', 20, 5, 300, 5),
                 temperature=_slider('temperature', Sampling.temperature, .1, 2, .05),
