@@ -222,6 +222,7 @@ def auc(
 )->float:
     "How well a linear judge tells them apart. `ValueError` for fewer than ten pieces on a side."
     least = 2*folds
+    if folds<2: raise ValueError(f'folds must be at least 2, not {folds}')
     if min(len(composed), len(real))<least: raise ValueError(f'a judge needs at least {least} pieces of either kind.')
     pieces = [*composed, *real]
     x = _standard(pieces)
@@ -231,6 +232,7 @@ def auc(
     for k in range(folds):
         asked = fold==k
         said[asked] = x[asked]@_discriminant(x[~asked & is_real], x[~asked & ~is_real])
+    said = said.round(9)                                       # what differs by less is alike
     real_said,composed_said = said[is_real],said[~is_real]
     above = real_said[:,None]-composed_said
     right = (above>0) + .5*(above==0)
@@ -240,7 +242,7 @@ def _discriminant(a, b):
     "Fisher's direction from b to a, steadied by a tenth of the mean variance."
     apart = np.concatenate([a-a.mean(0), b-b.mean(0)])
     within = np.cov(apart.T)
-    steady = .1*np.trace(within)/len(within)*np.eye(len(within))
+    steady = (.1*np.trace(within)/len(within)+1e-9)*np.eye(len(within))
     return np.linalg.solve(within+steady, a.mean(0)-b.mean(0))
 
 # %% ../nbs/06b_judge.ipynb #9e2a4e21

@@ -9,6 +9,7 @@ __all__ = ['QUESTIONS', 'listening_test', 'sign_flips', 'holm', 'listening_resul
 
 # %% ../nbs/06c_listening.ipynb #9f126162
 import base64, csv, json
+from collections import Counter
 from importlib.resources import files
 from itertools import combinations, product
 from pathlib import Path
@@ -37,6 +38,8 @@ def listening_test(
     "Write the page and its key: both, or neither. `ValueError` without pieces."
     pieces = [(whose,p) for whose,found in groups.items() for p in found]
     if not pieces: raise ValueError('there are no pieces to listen to.')
+    for whose,p in pieces:
+        if not len(p): raise ValueError(f'a piece of {whose} has no notes to listen to.')
     codes = np.random.default_rng(seed).permutation(len(pieces)).tolist()
     loud = np.array([_loudness(p) for _,p in pieces])
     volume = (loud.min()/loud).round(3).tolist()
@@ -55,15 +58,34 @@ def listening_test(
 def _sound(p): return base64.b64encode(mp3(p, light=True)).decode()
 
 # %% ../nbs/06c_listening.ipynb #161eb0a4
-def _read(path)->list:
-    with open(path, newline='', encoding='utf-8') as f: return list(csv.DictReader(f))
+def _read(path, *columns)->list:
+    "The rows of a file that has these columns."
+    try:
+        with open(path, newline='', encoding='utf-8-sig') as f: rows = list(csv.DictReader(f))
+    except (UnicodeDecodeError, csv.Error): rows = []
+    if not rows or any(o.get(k) in (None,'') for o in rows for k in columns):
+        raise ValueError(f'{path} is not a file of this test: it has no rows of {", ".join(columns)}.')
+    return rows
 
+def _answers(path)->list:
+    "What one listener said."
+    names = [q['name'] for q in QUESTIONS]
+    rows = _read(path, 'listener', 'piece', *names)
+    for o in rows:
+        said = {o[k] for k in names}
+        if not said<=set('12345'): raise ValueError(f'{path} has a rating of {o["piece"]} outside 1-5.')
+    return rows
+
+# %% ../nbs/06c_listening.ipynb #1b6d7b81
 def _ratings(paths, key)->dict:
     "question: {whose: {listener: mean}}"
-    whose = {o['piece']: o['whose'] for o in _read(key)}
-    rows = [o for path in paths for o in _read(path)]
-    strange = next((o['piece'] for o in rows if o['piece'] not in whose), None)
-    if strange: raise ValueError(f'the key {key} does not know piece {strange}; it belongs to another test.')
+    whose = {o['piece']: o['whose'] for o in _read(key, 'piece', 'whose')}
+    files = [_answers(o) for o in paths]
+    name,n = Counter(o[0]['listener'] for o in files).most_common(1)[0]
+    if n>1: raise ValueError(f'two files are of the listener {name}; give each another name.')
+    rows = [o for answers in files for o in answers]
+    strange = {o['piece'] for o in rows}-whose.keys()
+    if strange: raise ValueError(f'the key {key} does not know piece {min(strange)}; it belongs to another test.')
     return {q['name']: _means(rows, whose, q['name']) for q in QUESTIONS}
 
 def _means(rows, whose, question):

@@ -57,3 +57,22 @@ def test_the_command_says_what_is_missing(tmp_path):
         return r.stderr
     assert '--real STORE' in said('.')
     assert 'not a token store' in said('.', '--real', 'nothing')
+
+def test_files_that_are_no_answers_are_named(tmp_path):
+    listening_test(dict(a=[tune]), tmp_path/'t.html')
+    head,row = 'listener,piece,place,coherency,structure,creativity,musicality,heard','1,p000,1,1,2,3,4,1'
+    def said(text):
+        (tmp_path/'x.csv').write_bytes(text if isinstance(text, bytes) else text.encode())
+        with pytest.raises(ValueError) as e: listening_results(tmp_path/'x.csv', key=tmp_path/'t-key.csv')
+        return str(e.value)
+    for text in ('', head, head.replace(',', ';')+'\n'+row, head+'\n1,p000,1,1', b'\xff\xfe\0', head+'\n1,p000,1,1,,3,4,1'):
+        assert 'x.csv is not a file of this test' in said(text)
+    assert 'outside 1-5' in said(head+'\n1,p000,1,1,999,3,4,1')
+    (tmp_path/'x.csv').write_text('\ufeff'+head+'\n'+row, encoding='utf-8')
+    assert listening_results(tmp_path/'x.csv', key=tmp_path/'t-key.csv')['structure']['groups']['a']['mean']==2
+    with pytest.raises(ValueError, match='two files are of the listener 1'): listening_results(*[tmp_path/'x.csv']*2, key=tmp_path/'t-key.csv')
+    with pytest.raises(ValueError, match='no notes to listen to'): listening_test(dict(a=[Performance([])]), tmp_path/'s.html')
+
+def test_pieces_all_alike_are_told_apart_by_chance():
+    long = Performance([(i*.2, i*.2+.2, 60+5*i%13, 64) for i in range(40)])
+    assert auc([long]*10, [long]*10)==.5
