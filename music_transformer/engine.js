@@ -2,9 +2,10 @@
 // same names, for one piece at a time. An ES module without imports; lesson 05b shows it beside the Python.
 
 // -- the vocabulary: processor.py
-export const NOTE_ON = 0, NOTE_OFF = 128, TIME_SHIFT = 256, VELOCITY = 356 // the first id of each kind
-export const PAD = 388, SOS = 389, EOS = 390, VOCAB_SIZE = 391
-export const STEP = .01, MAX_SHIFT = 100 // seconds a step; steps in the longest time shift
+const NOTE_ON = 0, NOTE_OFF = 128, TIME_SHIFT = 256, VELOCITY = 356 // the first id of each kind
+const PAD = 388, SOS = 389, EOS = 390
+export const VOCAB_SIZE = 391
+const STEP = .01, MAX_SHIFT = 100 // seconds a step; steps in the longest time shift
 const BINS = PAD - VELOCITY              // velocity bins 0 to 31; 32 is none yet
 const LONG_AGO = -(10**6)                // steps
 
@@ -23,9 +24,9 @@ export function readConfig(saved) {
   const cfg = {...DEFAULTS, ...saved}
   if (cfg.position !== 'rotary' && cfg.position !== 'none')
     throw new Error(`The page cannot play a model with ${cfg.position} positions, only with rotary ones or none.`)
-  const parts = [cfg.d_model/cfg.n_heads, cfg.d_ff, cfg.clock ? 2*cfg.n_heads : 4] // four numbers are reckoned at a time
+  const parts = [cfg.d_model/cfg.n_heads, cfg.d_ff, cfg.clock ? 2*cfg.n_heads : 4]
   if (parts.some(o => !(o > 0) || o % 4))
-    throw new Error('The page cannot play this model: its sizes are no multiples of four.')
+    throw new Error('The page cannot play this model: its sizes are no multiples of four.') // see `product`
   if (cfg.directions && !cfg.echo) throw new Error('config.json describes no model: directions need echo.')
   if (cfg.vocab_size !== VOCAB_SIZE) throw new Error(`The page knows ${VOCAB_SIZE} ids, not ${cfg.vocab_size}.`)
   return cfg
