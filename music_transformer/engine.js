@@ -54,6 +54,7 @@ export function readTensors(buffer) {
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 8, size)))
     delete header.__metadata__
     const read = ({dtype, shape, data_offsets: [begin, end]}) => {
+      if (8 + size + end > buffer.byteLength) throw new Error('a part of them is missing.')
       return {shape, data: floats[dtype](buffer.slice(8 + size + begin, 8 + size + end))}
     }
     return Object.fromEntries(Object.entries(header).map(([name, o]) => [name, read(o)]))
@@ -941,8 +942,9 @@ function eventsOf(i, past, down) {
   return out
 }
 
-// Compose: yields {time, pitch, velocity} as soon as it is known, and `null` where there is nothing yet. Times count
-// from the beginning of the primer, whose own events come first, `given`; velocity 0 is a release.
+// Compose: yields {time, pitch, velocity} as soon as it is known, {time} where only time has passed, and `null` while a
+// primer is read. Times count from the beginning of the primer, whose own events come first, `given`; velocity 0 is a
+// release.
 export function* stream(model, asked = {}) {
   const take = new Take(model.cfg, asked), past = new Past([]), down = new Set()
   for (const i of take.past.ids) {
@@ -950,8 +952,9 @@ export function* stream(model, asked = {}) {
     for (const o of eventsOf(i, past, down)) yield {...o, given: true}
   }
   for (const i of compose(model, take)) {
-    yield null
-    if (i !== null) yield* eventsOf(i, take.past, down)
+    if (i === null) yield null
+    else if (i < TIME_SHIFT) yield* eventsOf(i, take.past, down)
+    else yield {time: take.past.steps*STEP}
   }
   for (const pitch of [...down].sort((a, b) => a - b)) yield {time: take.past.steps*STEP, pitch, velocity: 0}
 }

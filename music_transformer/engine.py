@@ -131,11 +131,11 @@ def packaged()->Path:
     "The folder of the checkpoint that comes with the package."
     return Path(__file__).parent/'pretrained'
 
-# %% ../nbs/05b_engine.ipynb #e2a7b96d
+# %% ../nbs/05b_engine.ipynb #a15262d2
 _compose = _load + '''
 const down = new Map(), notes = []
 for (const o of stream(model, data.asked)) {
-  if (!o) continue
+  if (o?.pitch === undefined) continue
   if (o.velocity) down.set(o.pitch, o)
   else notes.push([down.get(o.pitch).time, o.time, o.pitch, down.get(o.pitch).velocity])
 }

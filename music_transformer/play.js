@@ -87,19 +87,16 @@ function dropTake() {
 }
 
 // -- composing
-let worker = null, ready = false, speed = 1, making = null, recording = false, number = 0
+let worker = null, ready = false, speed = 1, making = null, number = 0
 
 function say(sentence) { $('state').textContent = sentence }
 
 function enable() {
   const busy = making !== null, there = takes.length > 0
-  $('compose').disabled = $('continue').disabled = !ready || busy
-  $('answer').disabled = !ready || !recording
-  if (!there) $('continue').disabled = true
-  $('stop').disabled = !busy && !playing && !recording
+  $('compose').disabled = $('answer').disabled = !ready || busy
+  $('continue').disabled = !ready || busy || !there
+  $('stop').disabled = !busy
   $('save').disabled = $('takes').disabled = busy || !there
-  $('record').disabled = busy
-  $('record').setAttribute('aria-pressed', recording)
 }
 
 function pace() {
@@ -117,7 +114,7 @@ function compose(title, primer = null) {
   piano.stop()
   piano.begin(making.title)
   worker.postMessage({take: making.take, compose: asked})
-  say(primer ? 'It listens to what you played…' : 'It composes…')
+  say(primer ? 'It listens to what was played…' : 'It composes…')
   enable()
 }
 
@@ -129,6 +126,7 @@ function enough({from, at}, pace) {
 
 function begin(from) {
   making.sounding = true
+  say('It composes…')
   piano.play(from)
 }
 
@@ -140,6 +138,7 @@ function hear({take, events, from, at, speed: now, ended, error}) {
     return finish(ended === 'stopped' ? 'Stopped.' : `Composed. ${pace()}`)
   }
   for (const o of events) piano.add(o)
+  piano.add({time: at}) // so far all is known
   making.from = from
   if (making.sounding) return
   if (enough({from, at}, now || speed)) return begin(from)
@@ -158,41 +157,25 @@ function finish(sentence) {
 }
 
 function stop() {
-  if (making) worker.postMessage({stop: true})
-  if (recording) endRecording()
+  worker.postMessage({stop: true})
   piano.stop()
-  enable()
 }
 
-function record() {
-  if (recording) return say(`${endRecording().length} notes; press Record for another phrase.`)
-  piano.stop()
-  recording = true
-  piano.record()
-  say('Play a phrase on the keys, then press Answer.')
-  enable()
-}
-
-function endRecording() {
-  recording = false
-  const notes = piano.phrase()
-  enable()
-  return notes
-}
-
+// The phrase that was recorded, or just played, is continued.
 function answer() {
-  const notes = endRecording()
-  if (!notes.length) return say('There is nothing to answer yet: press Record, play a phrase, then press Answer.')
-  const first = Math.min(...notes.map(o => o.start))
-  compose('Answer', notes.map(o => ({...o, start: o.start - first, end: o.end - first})))
+  const notes = piano.phrase()
+  if (!notes.length) return say('There is nothing to answer yet: play a phrase on the keys, then press Answer.')
+  compose('Answer', notes.map(plain))
 }
 
-// Go on from the take that is shown: from the mark in it, if there is one, else from its end.
+function plain({start, end, pitch, velocity}) { return {start, end, pitch, velocity} }
+
+// Go on from the take that is shown: from the mark in it, from where it was stopped, or from its end.
 function goOn() {
-  const until = piano.marked?.[0] || Infinity
+  const until = piano.marked?.[0] ?? (piano.position || Infinity)
   const notes = piano.notes.filter(o => o.start < until)
   if (!notes.length) return say('There is nothing before this point to go on from.')
-  compose('Continued', notes.map(({start, end, pitch, velocity}) => ({start, end, pitch, velocity})))
+  compose('Continued', notes.map(plain))
 }
 
 function save() {
@@ -221,17 +204,13 @@ function wake(found) {
   enable()
 }
 
-let playing = false
 const piano = new Instrument($('instrument'), {samples: null})
-const follow = now => { if (now !== playing) { playing = now; enable() } }
-$('instrument').addEventListener('mt-playing', () => follow(true))
-$('instrument').addEventListener('mt-ended', () => follow(false))
-$('instrument').addEventListener('keydown', e => {
-  if (e.defaultPrevented || e.target.closest('input, select, button, a')) return
-  if (e.key === 'Enter' && ready) recording ? answer() : making || compose('Composed')
-  if (e.key === 'Backspace') dropTake()
+piano.actions.append($('actions'))
+$('instrument').addEventListener('mt-enter', () => {
+  if (ready && !making) piano.recording ? answer() : compose('Composed')
 })
-const doing = {compose: () => compose('Composed'), record, answer, continue: goOn, stop, save}
+$('instrument').addEventListener('mt-undo', dropTake)
+const doing = {compose: () => compose('Composed'), answer, continue: goOn, stop, save}
 for (const [id, act] of Object.entries(doing)) $(id).addEventListener('click', act)
 $('takes').addEventListener('change', () => showTake(+$('takes').value))
 $('temperature').addEventListener('input', () => { $('warmth').textContent = (+$('temperature').value).toFixed(2) })

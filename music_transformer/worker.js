@@ -43,7 +43,7 @@ async function compose(take, asked) {
   for (const o of stream(model, asked)) {
     if (o) note(told, o)
     if (o && !o.given) began ??= performance.now()
-    const first = told.events.length && told.events.at(-1) === o && !told.handed
+    const first = told.events.length && !told.handed
     if (!first && seconds(slice)*1000 < SLICE) continue
     if (began) told.speed = (told.at - told.from)/Math.max(seconds(began), .001)
     hand(told)
@@ -56,7 +56,7 @@ async function compose(take, asked) {
 }
 
 function note(told, o) {
-  told.events.push(o)
+  if (o.pitch !== undefined) told.events.push(o)
   told.at = o.time
   if (o.given) told.from = o.time
 }
