@@ -8,10 +8,11 @@ Docs: https://music-transformer.github.io/music_transformer/engine.html.md"""
 __all__ = ['piece_of', 'script', 'in_browser', 'checkpoint_files', 'browser_logits', 'packaged', 'composed_in_browser',
            'play_page']
 
-# %% ../nbs/05b_engine.ipynb #a8a7b6a6
+# %% ../nbs/05b_engine.ipynb #6cbd3c88
 import base64, html, json, re, shutil, subprocess
 from dataclasses import asdict
 from importlib import import_module
+from importlib.resources import files
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
@@ -126,10 +127,10 @@ def browser_logits(
     found = base64.b64decode(in_browser(_hear, data))
     return np.frombuffer(found, '<f4').reshape(len(ids), -1)
 
-# %% ../nbs/05b_engine.ipynb #ec8801c2
+# %% ../nbs/05b_engine.ipynb #a2f3b39f
 def packaged()->Path:
     "The folder of the checkpoint that comes with the package."
-    return Path(__file__).parent/'pretrained'
+    return Path(str(files('music_transformer')))/'pretrained'
 
 # %% ../nbs/05b_engine.ipynb #a15262d2
 _compose = _load + '''

@@ -89,7 +89,9 @@ function dropTake() {
 // -- composing
 let worker = null, ready = false, speed = 1, making = null, number = 0
 
-function say(sentence) { $('state').textContent = sentence }
+function say(sentence) {
+  if ($('state').textContent !== sentence) $('state').textContent = sentence
+}
 
 function enable() {
   const busy = making !== null, there = takes.length > 0
@@ -99,7 +101,7 @@ function enable() {
   $('save').disabled = $('takes').disabled = busy || !there
 }
 
-function pace() {
+function pace(speed) {
   const times = speed < 10 ? speed.toFixed(1) : Math.round(speed)
   if (speed >= 1) return `This device composes ${times} times as fast as it sounds.`
   return `This device composes more slowly than it sounds (${times} of real time): a piece begins when enough of it is there.`
@@ -118,11 +120,8 @@ function compose(title, primer = null) {
   enable()
 }
 
-// Music may begin when what is composed meanwhile comes in time: `at` of it is there, and each second brings `pace`.
-function enough({from, at}, pace) {
-  const there = at - from
-  return there >= AHEAD && there >= making.seconds*(1 - .8*pace)
-}
+// Seconds of music that must be there before it sounds, so that the rest will come in time; a fifth for safety.
+function inHand(speed) { return Math.max(AHEAD, making.seconds*(1 - .8*speed)) }
 
 function begin(from) {
   making.sounding = true
@@ -133,17 +132,15 @@ function begin(from) {
 function hear({take, events, from, at, speed: now, ended, error}) {
   if (take !== making?.take) return
   if (error) return finish(error)
-  if (ended) {
-    if (ended === 'whole') speed = now
-    return finish(ended === 'stopped' ? 'Stopped.' : `Composed. ${pace()}`)
-  }
+  if (ended) return finish(ended === 'stopped' ? 'Stopped.' : `Composed. ${pace(now)}`)
   for (const o of events) piano.add(o)
   piano.add({time: at}) // so far all is known
   making.from = from
   if (making.sounding) return
-  if (enough({from, at}, now || speed)) return begin(from)
-  const share = Math.round(100*(at - from)/Math.max(making.seconds*(1 - .8*(now || speed)), AHEAD))
-  if (speed < 1 && at > from) say(`${pace()} ${Math.min(share, 99)} % of that is there.`)
+  const wanted = inHand(Math.min(now || speed, speed))
+  if (at - from >= wanted) return begin(from)
+  const tenths = Math.floor(10*(at - from)/wanted) // said in tens, so that a screen reader is not kept busy
+  if (wanted > AHEAD) say(`${pace(speed)} ${10*tenths} % of that is there.`)
 }
 
 function finish(sentence) {
@@ -200,7 +197,7 @@ async function start() {
 function wake(found) {
   ready = true
   speed = found.speed
-  say(`Ready. ${pace()}`)
+  say(`Ready. ${pace(speed)}`)
   enable()
 }
 

@@ -1,5 +1,5 @@
 "The engine in JavaScript against the Python that it mirrors, in a browser; and the page as a person meets it."
-import base64, json
+import base64, json, re
 from pathlib import Path
 import numpy as np, pytest, torch
 from safetensors.torch import save
@@ -203,3 +203,18 @@ def test_it_answers_goes_on_and_stops(page):
     page.get_by_role('button', name='Continue').click()
     until_composed(page)
     assert page.locator('#seed').input_value()=='1' and page.locator('#takes option').count()==2
+
+def test_a_device_that_is_slower_than_real_time_says_so_and_waits(site, page, tmp_path):
+    "As if each id took 60 ms: a piece does not begin to sound before most of it is there."
+    hear = '  // Move on by one id.\n  hear(i) {'
+    text = site.read_text(encoding='utf-8')
+    assert text.count(hear)==1
+    slow = text.replace(hear, hear+' const since = performance.now(); while (performance.now() - since < 60);')
+    (site.parent/'slow.html').write_text(slow, encoding='utf-8')
+    page.goto((site.parent/'slow.html').as_uri())
+    page.wait_for_function('!document.querySelector("#compose").disabled')
+    assert re.search(r'more slowly than it sounds \(0\.[1-4] of', page.locator('#state').text_content())
+    page.get_by_role('button', name='Compose').click()
+    page.wait_for_function('document.querySelector("#state").textContent.endsWith("10 % of that is there.")')
+    assert page.locator('.mt-time').text_content().startswith('0:00 / 0:0')
+    page.get_by_role('button', name='Stop composing').click()
