@@ -37,11 +37,13 @@ def piece_of(
     end = first(n for n,o in enumerate(lines) if n>begin and o.startswith('}'))
     return '\n'.join(lines[begin:end+1])
 
-# %% ../nbs/05b_engine.ipynb #c4400bba
+# %% ../nbs/05b_engine.ipynb #95ed2ea2
 def _closed(text)->str:
     "A module as a function that is called at once: only what it exports can be seen from outside."
-    names = re.findall(r'^export (?:default )?(?:function\*?|class|const) ([^=({ ]+)', text, re.M)
-    body = '\n'.join(re.sub('^export ', '', o) for o in text.splitlines() if not o.startswith('import '))
+    names = re.findall(r'^export (?:async )?(?:function\*?|class|const) ([^=({ ]+)', text, re.M)
+    for o in re.findall('^export {(.*)}', text, re.M): names += o.split(', ')
+    lines = [o for o in text.splitlines() if not o.startswith(('import ','export {'))]
+    body = '\n'.join(o.removeprefix('export ') for o in lines)
     seen = '{' + ', '.join(names) + '}'
     return f'const {seen} = (() => {{\n{body}\nreturn {seen}\n}})()'
 
@@ -72,15 +74,15 @@ def _shown(page, folder, timeout):
     try: return subprocess.run(words, capture_output=True, text=True, timeout=timeout).stdout
     except subprocess.TimeoutExpired: raise TimeoutError(f'the browser took longer than {timeout} s.') from None
 
-# %% ../nbs/05b_engine.ipynb #25b46f1d
+# %% ../nbs/05b_engine.ipynb #d8952f53
 def in_browser(
-    code:str,          # in JavaScript, after `engine.js`: the body of a function of `data`
+    code:str,          # in JavaScript, after engine.js and compose.js: the body of a function of `data`
     data=None,         # what JSON can say
     timeout:float=120, # seconds
 ):                     # what the function returns
     "Run a script in a Chromium without a window. `ValueError` if it fails; `FileNotFoundError` without Chromium."
     given = json.dumps(data).replace('<', r'\u003c')
-    text = _page.substitute(script=script('engine.js'), code=code, data=given)
+    text = _page.substitute(script=script('engine.js', 'compose.js'), code=code, data=given)
     with TemporaryDirectory(ignore_cleanup_errors=True) as d:
         page = Path(d)/'run.html'
         page.write_text(text, encoding='utf-8')
@@ -168,20 +170,21 @@ def _piano()->bytes:
 
 _source = 'The piano is sampled from TimGM6mb by Tim Brechbill, a soundfont that comes with pretty_midi, under GPL-2.'
 
-# %% ../nbs/05b_engine.ipynb #a6b33a59
+# %% ../nbs/05b_engine.ipynb #3c533a83
 def _file(name, data:bytes)->bytes:
     "Bytes as a script that hands them to the page."
     return f'mtFiles[{json.dumps(name)}] = "{_text(data)}"\n'.encode()
 
 _home = 'https://github.com/music-transformer/music_transformer'
-_credit = '''<a href="$home">music_transformer</a> is free software. Its weights were learned from MAESTRO v3.0.0 and are under CC BY-NC-SA 4.0: play, share, do not sell. $piano'''
+_credit = '''<a href="$home">music_transformer</a> is free software. Its weights were learned from
+MAESTRO v3.0.0 and are under CC BY-NC-SA 4.0: play, share, do not sell. $piano'''
 _tone = 'The tone is made by the page itself.'
 
 def _html(config, weight, piano)->bytes:
     credit = Template(_credit).substitute(home=_home, piano=piano or _tone)
     page = json.dumps(dict(config=config, piano=bool(piano)))
     texts = dict(css=beside('play.css'), instrument=script('instrument.js'), script=script('play.js'))
-    worker = script('engine.js', 'worker.js')
+    worker = script('engine.js', 'compose.js', 'worker.js')
     made = Template(beside('play.html')).substitute(texts, worker=worker, page=page, weight=weight, credit=credit)
     return made.encode()
 

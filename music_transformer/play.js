@@ -104,7 +104,8 @@ function enable() {
 function pace(speed) {
   const times = speed < 10 ? speed.toFixed(1) : Math.round(speed)
   if (speed >= 1) return `This device composes ${times} times as fast as it sounds.`
-  return `This device composes more slowly than it sounds (${times} of real time): a piece begins when enough of it is there.`
+  const slow = `This device composes more slowly than it sounds (${times} of real time)`
+  return `${slow}: a piece begins when enough of it is there.`
 }
 
 // Ask for a piece. `primer` are notes to go on from.

@@ -1,6 +1,7 @@
 // The engine in a thread of its own, so that the page stays awake. It is told {load}, {compose} or {stop}, and answers
 // {ready}, then {events} as they are composed, {ended}, or {error}: a sentence. Each answer names its take.
-import {compose, Model, stream, Take} from './engine.js'
+import {Model} from './engine.js'
+import {Take, compose, stream} from './compose.js'
 
 const SLICE = 25 // milliseconds between two looks at what the page says
 const USUAL = 40 // ids a second of music: what the pieces of MAESTRO take
