@@ -279,7 +279,8 @@ export function pick(shares, random) {
 }
 
 // `Sampling`, and what else may be asked for.
-const ASKED = {seconds: 60, seed: 1, temperature: 1, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null}
+const ASKED = {seconds: 60, seed: 1, temperature: 1, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null,
+  directions: [0, 0, 0, 0, 0]} // classes, as `Wishes` gives them in Python; 0 is unsaid
 const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], temperature: [0, 100], topP: [1e-6, 1],
   maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], window: [0, 2**16]}
 
@@ -337,7 +338,8 @@ export function* compose(model, take) {
     cache.state.push(i)
     cache.echo.push(i)
   }
-  for (const i of ids.slice(first)) {
+  for (const [n, i] of ids.slice(first).entries()) {
+    if (n === ids.length - first - 1) cache.echo.directions = take.asked.directions // for what is to come
     step.hear(i)
     yield null
   }

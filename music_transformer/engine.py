@@ -8,11 +8,12 @@ Docs: https://music-transformer.github.io/music_transformer/engine.html.md"""
 __all__ = ['piece_of', 'script', 'in_browser', 'checkpoint_files', 'browser_logits', 'packaged', 'composed_in_browser',
            'play_page']
 
-# %% ../nbs/05b_engine.ipynb #6cbd3c88
+# %% ../nbs/05b_engine.ipynb #75156560
 import base64, html, json, re, shutil, subprocess
 from dataclasses import asdict
 from importlib import import_module
 from importlib.resources import files
+from itertools import pairwise
 from pathlib import Path
 from string import Template
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ import numpy as np
 from fastcore.basics import first
 from safetensors.torch import save
 from .data import Performance
+from .directions import COMPOSERS, DIRECTIONS, EDGES
 from .files import all_or_none
 from .model import MusicTransformer
 from .playback import beside
@@ -108,9 +110,11 @@ const bytes = text => Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer
 const model = new Model(data.config, data.files.map(bytes))
 '''
 
-# %% ../nbs/05b_engine.ipynb #b373694b
+# %% ../nbs/05b_engine.ipynb #7c0f0540
 _hear = _load + '''
-const step = new Step(model, new Cache(model.cfg, data.window)), out = new Float32Array(data.ids.length*VOCAB_SIZE)
+const cache = new Cache(model.cfg, data.window), step = new Step(model, cache)
+if (data.directions) cache.echo.directions = data.directions
+const out = new Float32Array(data.ids.length*VOCAB_SIZE)
 data.ids.forEach((i, n) => {
   step.hear(i)
   out.set(step.say(), n*VOCAB_SIZE)
@@ -123,9 +127,10 @@ def browser_logits(
     folder,     # of a checkpoint
     ids:list,   # (N,)
     window:int, # ids that are looked back on
+    directions:list=None, # five classes of what is asked for, if anything is
 )->np.ndarray:  # (N, V) float32
     "The logits after each id, as the engine finds them in a browser, one id at a time."
-    data = checkpoint_files(folder) | dict(ids=[int(i) for i in ids], window=window)
+    data = checkpoint_files(folder) | dict(ids=[int(i) for i in ids], window=window, directions=directions)
     found = base64.b64decode(in_browser(_hear, data))
     return np.frombuffer(found, '<f4').reshape(len(ids), -1)
 
@@ -134,7 +139,7 @@ def packaged()->Path:
     "The folder of the checkpoint that comes with the package."
     return Path(str(files('music_transformer')))/'pretrained'
 
-# %% ../nbs/05b_engine.ipynb #a15262d2
+# %% ../nbs/05b_engine.ipynb #af8d2bf0
 _compose = _load + '''
 const down = new Map(), notes = []
 for (const o of stream(model, data.asked)) {
@@ -147,7 +152,7 @@ return notes
 
 def composed_in_browser(
     folder=None, # of a checkpoint; the packaged one when `None`
-    **asked,     # seconds, seed, temperature, topP, maxHold, maxRest, window; primer: a list of notes
+    **asked,     # seconds, seed, temperature, topP, maxHold, maxRest, window, directions; primer: a list of notes
 ):               # a `Performance`
     "A piece, as the engine composes it in a browser."
     data = checkpoint_files(folder or packaged()) | dict(asked=asked)
@@ -170,7 +175,15 @@ def _piano()->bytes:
 
 _source = 'The piano is sampled from TimGM6mb by Tim Brechbill, a soundfont that comes with pretty_midi, under GPL-2.'
 
-# %% ../nbs/05b_engine.ipynb #3c533a83
+# %% ../nbs/05b_engine.ipynb #407c6780
+def _directions()->list:
+    "What may be asked for, and the words for its classes."
+    def words(edges):
+        between = [f'{a:g} to {b:g}' for a,b in pairwise(edges)]
+        return [f'under {edges[0]:g}', *between, f'over {edges[-1]:g}']
+    return [(k.replace('_', ' '), words(EDGES[k])) for k in DIRECTIONS] + [('composer', COMPOSERS)]
+
+# %% ../nbs/05b_engine.ipynb #bdc1a881
 def _file(name, data:bytes)->bytes:
     "Bytes as a script that hands them to the page."
     return f'mtFiles[{json.dumps(name)}] = "{_text(data)}"\n'.encode()
@@ -180,15 +193,15 @@ _credit = '''<a href="$home">music_transformer</a> is free software. Its weights
 MAESTRO v3.0.0 and are under CC BY-NC-SA 4.0: play, share, do not sell. $piano'''
 _tone = 'The tone is made by the page itself.'
 
-def _html(config, weight, piano)->bytes:
+def _html(cfg, weight, piano)->bytes:
     credit = Template(_credit).substitute(home=_home, piano=piano or _tone)
-    page = json.dumps(dict(config=config, piano=bool(piano)))
+    page = json.dumps(dict(config=asdict(cfg), piano=bool(piano), directions=_directions() if cfg.directions else []))
     texts = dict(css=beside('play.css'), instrument=script('instrument.js'), script=script('play.js'))
     worker = script('engine.js', 'compose.js', 'worker.js')
     made = Template(beside('play.html')).substitute(texts, worker=worker, page=page, weight=weight, credit=credit)
     return made.encode()
 
-# %% ../nbs/05b_engine.ipynb #9da9427c
+# %% ../nbs/05b_engine.ipynb #abcb30ea
 def play_page(
     folder,          # where play.html and the scripts beside it are to lie
     checkpoint=None, # as for `MusicTransformer.from_pretrained`; kept at 16 bits
@@ -201,7 +214,7 @@ def play_page(
     samples = _piano() if piano else b''
     weight = f'{len(weights)/1e6:.1f} MB'
     names = ['play.html','play-model.js'] + ['play-piano.js']*bool(samples)
-    page = _html(asdict(model.cfg), weight, samples and _source)
+    page = _html(model.cfg, weight, samples and _source)
     texts = page,_file('play-model', weights),_file('play-piano', samples)
     with all_or_none(*(Path(folder)/o for o in names)) as new:
         for path,data in zip(new, texts): path.write_bytes(data)

@@ -112,6 +112,7 @@ function pace(speed) {
 function compose(title, primer = null) {
   if (!$('panel').reportValidity()) return
   const asked = {seconds: +$('seconds').value, seed: +$('seed').value, temperature: +$('temperature').value, primer}
+  if (PAGE.directions.length) asked.directions = [...$('directions').querySelectorAll('select')].map(o => o.selectedIndex)
   making = {take: ++number, title: `${title}, seed ${asked.seed}`, seconds: asked.seconds, sounding: false}
   if (!$('locked').checked) $('seed').value = asked.seed + 1
   piano.stop()
@@ -184,6 +185,16 @@ function save() {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
 }
 
+// What a model that hears directions may be told, each with its classes.
+function offerDirections() {
+  for (const [name, classes] of PAGE.directions) {
+    const label = document.createElement('label'), select = document.createElement('select')
+    select.append(...['as it likes', ...classes].map(o => new Option(o)))
+    label.append(name, ' ', select)
+    $('directions').append(label)
+  }
+}
+
 // -- the page wakes
 async function start() {
   const source = URL.createObjectURL(new Blob([$('worker').textContent], {type: 'text/javascript'}))
@@ -213,6 +224,7 @@ for (const [id, act] of Object.entries(doing)) $(id).addEventListener('click', a
 $('takes').addEventListener('change', () => showTake(+$('takes').value))
 $('temperature').addEventListener('input', () => { $('warmth').textContent = (+$('temperature').value).toFixed(2) })
 $('panel').addEventListener('submit', e => e.preventDefault())
+offerDirections()
 recallTakes()
 enable()
 start().catch(e => say(e.message))

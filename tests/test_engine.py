@@ -10,7 +10,7 @@ from music_transformer.engine import browser_logits, checkpoint_files, in_browse
 from music_transformer.generation import Past, probabilities
 from music_transformer.midi import read_midi
 from music_transformer.model import Cache, ModelConfig, MusicTransformer, Step, describe_keys, State
-from music_transformer.processor import encode, legal, SOS
+from music_transformer.processor import encode, legal
 
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 root = Path(__file__).parent.parent
@@ -18,15 +18,18 @@ long_run = root/'examples/long-run/weights'
 piece = encode(read_midi(root/'examples/piece-1.mid')).tolist()
 sizes = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64)
 
-def python_logits(folder, ids, window):
+def python_logits(folder, ids, window, directions):
     model,cache = MusicTransformer.from_pretrained(folder),Cache(window)
+    if model.cfg.echo: cache.echoes = [Echo()]
+    for o in cache.echoes or []: o.directions = directions
     with torch.no_grad(): begin = model(torch.tensor([ids[:1]]), cache)[:,-1]
     step = Step(model, cache)
     return torch.cat([begin, *(step([i]) for i in ids[1:])])
 
-def apart(folder, ids, window):
+def apart(folder, ids, window, directions=(0,)*5):
     "The largest difference of any log-probability."
-    ours,theirs = torch.tensor(browser_logits(folder, ids, window)),python_logits(folder, ids, window)
+    asked = folder,ids,window,list(directions)
+    ours,theirs = torch.tensor(browser_logits(*asked)),python_logits(*asked)
     return float((ours.log_softmax(-1)-theirs.log_softmax(-1)).abs().max())
 
 cases = [(packaged(), 500, 512), (long_run, 140, 128)]
@@ -44,7 +47,7 @@ def test_every_kind_of_model_in_every_precision(given, dtype, tmp_path):
     model = MusicTransformer(ModelConfig(**sizes, **given))
     for o in model.parameters(): o.data = torch.randn_like(o)*.3
     model.to(dtype).save_pretrained(tmp_path)
-    assert apart(tmp_path, piece[:110], 37)<2e-3
+    assert apart(tmp_path, piece[:110], 37, (3,12,0,7,14))<2e-3
 
 def notes_of(p): return [dict(zip(('start','end','pitch','velocity'), o)) for o in p.notes.tolist()]
 
@@ -203,6 +206,15 @@ def test_it_answers_goes_on_and_stops(page):
     page.get_by_role('button', name='Continue').click()
     until_composed(page)
     assert page.locator('#seed').input_value()=='1' and page.locator('#takes option').count()==2
+
+def test_a_model_that_hears_directions_is_asked_for_them(tmp_path, page):
+    MusicTransformer(ModelConfig(**sizes, echo=True, directions=True)).save_pretrained(tmp_path/'toy')
+    page.goto(play_page(tmp_path/'site', tmp_path/'toy', piano=False).as_uri())
+    page.get_by_label('composer').select_option('Chopin')
+    assert page.get_by_label('loudness').locator('option').all_text_contents()[:3]==['as it likes','under 30','30 to 40']
+    page.select_option('#seconds', '10')
+    page.locator('#compose:enabled').click()
+    until_composed(page)
 
 def test_a_device_that_is_slower_than_real_time_says_so_and_waits(site, page, tmp_path):
     "As if each id took 60 ms: a piece does not begin to sound before most of it is there."
