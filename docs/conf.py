@@ -59,7 +59,7 @@ def _sounds(app, failed):
 def _play(app, failed):
     "The page in which one plays with the model."
     from music_transformer.engine import play_page
-    play_page(app.outdir)
+    play_page(app.outdir, home='index.html')
 
 def setup(app):
     app.connect('build-finished', _sounds)

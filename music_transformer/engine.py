@@ -183,39 +183,41 @@ def _directions()->list:
         return [f'under {edges[0]:g}', *between, f'over {edges[-1]:g}']
     return [(k.replace('_', ' '), words(EDGES[k])) for k in DIRECTIONS] + [('composer', COMPOSERS)]
 
-# %% ../nbs/05b_engine.ipynb #bdc1a881
+# %% ../nbs/05b_engine.ipynb #4fa83acc
 def _file(name, data:bytes)->bytes:
     "Bytes as a script that hands them to the page."
     return f'mtFiles[{json.dumps(name)}] = "{_text(data)}"\n'.encode()
 
 _home = 'https://github.com/music-transformer/music_transformer'
-_credit = '''<a href="$home">music_transformer</a> is free software. Its weights were learned from
-MAESTRO v3.0.0 and are under CC BY-NC-SA 4.0: play, share, do not sell. $piano'''
 _tone = 'The tone is made by the page itself.'
+_licence = 'Its weights were learned from MAESTRO v3.0.0 and are under CC BY-NC-SA 4.0: play, share, do not sell.'
 
-def _html(cfg, weight, piano)->bytes:
-    credit = Template(_credit).substitute(home=_home, piano=piano or _tone)
-    page = json.dumps(dict(config=asdict(cfg), piano=bool(piano), directions=_directions() if cfg.directions else []))
+def _html(cfg, weight, home, *credits)->bytes:
+    link = f'<a href="{html.escape(home)}">music_transformer</a> is free software.'
+    about = dict(config=asdict(cfg), directions=_directions() if cfg.directions else [], piano=_source in credits)
     texts = dict(css=beside('play.css'), instrument=script('instrument.js'), script=script('play.js'))
     worker = script('engine.js', 'compose.js', 'worker.js')
-    made = Template(beside('play.html')).substitute(texts, worker=worker, page=page, weight=weight, credit=credit)
-    return made.encode()
+    page = Template(beside('play.html'))
+    told = dict(page=json.dumps(about), weight=weight, credit=' '.join([link, *credits]))
+    return page.substitute(texts, worker=worker, **told).encode()
 
-# %% ../nbs/05b_engine.ipynb #abcb30ea
+# %% ../nbs/05b_engine.ipynb #a6af0403
 def play_page(
     folder,          # where play.html and the scripts beside it are to lie
     checkpoint=None, # as for `MusicTransformer.from_pretrained`; kept at 16 bits
     piano:bool=True, # bring a sampled piano along, if one can be made here
+    home:str=_home,  # where the page's link leads
 )->Path:             # of play.html
     "Write the page in which one plays with a model. `ValueError` for a model that it cannot play."
     model = MusicTransformer.from_pretrained(checkpoint)
     _check_playable(model.cfg)
     weights = save({k: v.half() for k,v in model.state_dict().items()})
     samples = _piano() if piano else b''
-    weight = f'{len(weights)/1e6:.1f} MB'
+    credits = [_licence]*(checkpoint is None) + [_source if samples else _tone]
     names = ['play.html','play-model.js'] + ['play-piano.js']*bool(samples)
-    page = _html(model.cfg, weight, samples and _source)
-    texts = page,_file('play-model', weights),_file('play-piano', samples)
+    beside_it = _file('play-model', weights),_file('play-piano', samples)
+    weight = f'{sum(map(len, beside_it))/1e6:.1f} MB'
+    texts = _html(model.cfg, weight, home, *credits),*beside_it
     with all_or_none(*(Path(folder)/o for o in names)) as new:
         for path,data in zip(new, texts): path.write_bytes(data)
     return Path(folder)/'play.html'
