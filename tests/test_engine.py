@@ -157,20 +157,25 @@ def test_damaged_weights_are_named():
 @pytest.fixture(scope='module')
 def site(tmp_path_factory): return play_page(tmp_path_factory.mktemp('site'), piano=False)
 
-@pytest.fixture
-def page(site, request):
+@pytest.fixture(scope='module')
+def browser():
     with sync_api.sync_playwright() as pw:
-        browser = pw.chromium.launch(executable_path=chromium, args=flags)
-        page = browser.new_context(**getattr(request, 'param', dict(viewport=dict(width=1400, height=900)))).new_page()
-        page.wrong = []
-        page.on('console', lambda m: page.wrong.append(m.text) if m.type in ('error','warning') else None)
-        page.on('pageerror', lambda e: page.wrong.append(str(e)))
-        page.on('request', lambda r: r.url.startswith(('file:','data:','blob:')) or page.wrong.append(f'asks {r.url[:80]}'))
-        page.goto(site.as_uri())
-        page.wait_for_function('!document.querySelector("#compose").disabled')
-        yield page
-        assert not page.wrong
-        browser.close()
+        b = pw.chromium.launch(executable_path=chromium, args=flags)
+        yield b
+        b.close()
+
+@pytest.fixture
+def page(browser, site, request):
+    page = browser.new_context(**getattr(request, 'param', dict(viewport=dict(width=1400, height=900)))).new_page()
+    page.wrong = []
+    page.on('console', lambda m: page.wrong.append(m.text) if m.type in ('error','warning') else None)
+    page.on('pageerror', lambda e: page.wrong.append(str(e)))
+    page.on('request', lambda r: r.url.startswith(('file:','data:','blob:')) or page.wrong.append(f'asks {r.url[:80]}'))
+    page.goto(site.as_uri())
+    page.wait_for_function('!document.querySelector("#compose").disabled')
+    yield page
+    assert not page.wrong
+    page.context.close()
 
 def until_composed(page): page.wait_for_function('document.querySelector("#state").textContent.startsWith("Composed")')
 
