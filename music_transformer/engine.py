@@ -166,14 +166,19 @@ def _check_playable(cfg):
     sizes = cfg.d_model/cfg.n_heads, cfg.d_ff
     if any(o%4 for o in sizes): raise ValueError('the page plays only models whose sizes are multiples of four.')
 
-# %% ../nbs/05b_engine.ipynb #891606c0
+# %% ../nbs/05b_engine.ipynb #c251254c
 def _piano()->bytes:
     "Samples of a piano, where one is at hand; else none."
     sound = import_module('music_transformer.sound')
     try: return sound.piano_samples()
     except (AttributeError, OSError): return b''
 
-_source = 'The piano is sampled from TimGM6mb by Tim Brechbill, a soundfont that comes with pretty_midi, under GPL-2.'
+def _sounds(samples)->str:
+    "What the page says of its sound: the samples know where they come from."
+    if not samples: return 'The tone is made by the page itself.'
+    size = int.from_bytes(samples[8:12], 'little')
+    about = json.loads(samples[12:12+size])
+    return f'The piano is sampled from {about["source"]} ({about["licence"]}).'
 
 # %% ../nbs/05b_engine.ipynb #407c6780
 def _directions()->list:
@@ -183,25 +188,24 @@ def _directions()->list:
         return [f'under {edges[0]:g}', *between, f'over {edges[-1]:g}']
     return [(k.replace('_', ' '), words(EDGES[k])) for k in DIRECTIONS] + [('composer', COMPOSERS)]
 
-# %% ../nbs/05b_engine.ipynb #4fa83acc
+# %% ../nbs/05b_engine.ipynb #588d315f
 def _file(name, data:bytes)->bytes:
     "Bytes as a script that hands them to the page."
     return f'mtFiles[{json.dumps(name)}] = "{_text(data)}"\n'.encode()
 
 _home = 'https://github.com/music-transformer/music_transformer'
-_tone = 'The tone is made by the page itself.'
 _licence = 'Its weights were learned from MAESTRO v3.0.0 and are under CC BY-NC-SA 4.0: play, share, do not sell.'
 
-def _html(cfg, weight, home, *credits)->bytes:
+def _html(cfg, weight, piano, home, credits)->bytes:
     link = f'<a href="{html.escape(home)}">music_transformer</a> is free software.'
-    about = dict(config=asdict(cfg), directions=_directions() if cfg.directions else [], piano=_source in credits)
+    about = dict(config=asdict(cfg), directions=_directions() if cfg.directions else [], piano=piano)
     texts = dict(css=beside('play.css'), instrument=script('instrument.js'), script=script('play.js'))
     worker = script('engine.js', 'compose.js', 'worker.js')
     page = Template(beside('play.html'))
     told = dict(page=json.dumps(about), weight=weight, credit=' '.join([link, *credits]))
     return page.substitute(texts, worker=worker, **told).encode()
 
-# %% ../nbs/05b_engine.ipynb #a6af0403
+# %% ../nbs/05b_engine.ipynb #0bf2ad4d
 def play_page(
     folder,          # where play.html and the scripts beside it are to lie
     checkpoint=None, # as for `MusicTransformer.from_pretrained`; kept at 16 bits
@@ -213,11 +217,11 @@ def play_page(
     _check_playable(model.cfg)
     weights = save({k: v.half() for k,v in model.state_dict().items()})
     samples = _piano() if piano else b''
-    credits = [_licence]*(checkpoint is None) + [_source if samples else _tone]
+    credits = [_licence]*(checkpoint is None) + [_sounds(samples)]
     names = ['play.html','play-model.js'] + ['play-piano.js']*bool(samples)
     beside_it = _file('play-model', weights),_file('play-piano', samples)
     weight = f'{sum(map(len, beside_it))/1e6:.1f} MB'
-    texts = _html(model.cfg, weight, home, *credits),*beside_it
+    texts = _html(model.cfg, weight, bool(samples), home, credits),*beside_it
     with all_or_none(*(Path(folder)/o for o in names)) as new:
         for path,data in zip(new, texts): path.write_bytes(data)
     return Path(folder)/'play.html'

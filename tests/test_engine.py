@@ -155,7 +155,7 @@ def test_damaged_weights_are_named():
 # -- the page
 
 @pytest.fixture(scope='module')
-def site(tmp_path_factory): return play_page(tmp_path_factory.mktemp('site'), piano=False)
+def site(tmp_path_factory): return play_page(tmp_path_factory.mktemp('site'))
 
 @pytest.fixture(scope='module')
 def browser():
