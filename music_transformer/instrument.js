@@ -197,7 +197,7 @@ export class Take {
     this.title = title
     this.notes = []        // {start, end, pitch, velocity, given}; `end` is null while it is not known
     this.events = []       // {time, pitch, velocity}, in the order of playing
-    this.open = new Map()  // pitch to a note without an end
+    this.open = new Map()  // pitch to the last note there
     this.horizon = 0       // everything before this second is known
     this.ended = false
   }
@@ -215,7 +215,8 @@ export class Take {
   }
 
   add({time, pitch, velocity, given}) {
-    this.horizon = Math.max(this.horizon, time)
+    const known = given && !velocity             // a given note may end later than anything that is known
+    if (!known) this.horizon = Math.max(this.horizon, time)
     if (pitch === undefined) return              // nothing but a sign that time has passed
     this.close(pitch, time)
     if (velocity > 0) {
@@ -223,19 +224,26 @@ export class Take {
       this.notes.push(note)
       this.open.set(pitch, note)
     }
-    let i = this.events.length
-    while (i && this.events[i - 1].time > time) i--
-    this.events.splice(i, 0, {time, pitch, velocity})
+    this.insert({time, pitch, velocity})
   }
 
+  insert(event) {
+    let i = this.events.length
+    while (i && this.events[i - 1].time > event.time) i--
+    this.events.splice(i, 0, event)
+  }
+
+  // A key that sounds is let go: where it is struck again, or released.
   close(pitch, time) {
     const note = this.open.get(pitch)
-    if (note) note.end = Math.max(time, note.start)
-    this.open.delete(pitch)
+    if (!note) return
+    if (note.end > time) this.events = this.events.filter(o => o.pitch !== pitch || o.time <= time || o.velocity)
+    if (note.end === null || note.end > time) note.end = Math.max(time, note.start)
   }
 
   end() {
-    for (const pitch of [...this.open.keys()]) this.add({time: this.horizon, pitch, velocity: 0})
+    for (const o of this.notes) if (o.end === null) this.add({time: this.horizon, pitch: o.pitch, velocity: 0})
+    this.horizon = Math.max(this.horizon, this.events.at(-1)?.time ?? 0)
     this.ended = true
   }
 
@@ -264,7 +272,7 @@ export class Clock {
     this.range = null      // [a, b] that a loop repeats
     this.playing = this.waiting = false
     this.underruns = this.late = 0
-    this.at = this.since = this.next = 0
+    this.at = this.since = 0
     this.down = new Map()
   }
 
@@ -294,7 +302,8 @@ export class Clock {
   // Begin at a second, as soon as enough of what follows is known.
   go(from) {
     this.anchor(from, .03)
-    this.next = this.take.index(from)
+    this.begun = from
+    this.run = {}          // what is planned in this run is marked with it
     this.waiting = !this.enough()
     if (this.waiting) this.tell('waiting')
   }
@@ -347,14 +356,20 @@ export class Clock {
   // Hand every event before a second to the sound, with the time at which it is due.
   plan(until) {
     const {events} = this.take
-    while (this.next < events.length && events[this.next].time <= until) {
-      const {time, pitch, velocity} = events[this.next++]
-      const when = this.due(time)
-      if (when < this.sound.now) this.late++
-      this.sound.release(this.down.get(pitch), Math.max(when, this.sound.now))
-      this.down.delete(pitch)
-      if (velocity) this.down.set(pitch, this.sound.strike(pitch, velocity, Math.max(when, this.sound.now)))
+    const first = this.take.index(Math.max(this.begun, this.position() - 1))
+    for (let i = first; i < events.length && events[i].time <= until; i++) {
+      if (events[i].run === this.run) continue
+      events[i].run = this.run
+      this.do(events[i])
     }
+  }
+
+  do({time, pitch, velocity}) {
+    const due = this.due(time), when = Math.max(due, this.sound.now)
+    if (due < this.sound.now) this.late++
+    this.sound.release(this.down.get(pitch), when)
+    this.down.delete(pitch)
+    if (velocity) this.down.set(pitch, this.sound.strike(pitch, velocity, when))
   }
 
   finish() {
