@@ -8,10 +8,9 @@ Docs: https://music-transformer.github.io/music_transformer/engine.html.md"""
 __all__ = ['piece_of', 'script', 'in_browser', 'checkpoint_files', 'browser_logits', 'packaged', 'composed_in_browser',
            'play_page']
 
-# %% ../nbs/05b_engine.ipynb #75156560
+# %% ../nbs/05b_engine.ipynb #22eee1ee
 import base64, html, json, re, shutil, subprocess
 from dataclasses import asdict
-from importlib import import_module
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -25,6 +24,7 @@ from .directions import COMPOSERS, DIRECTIONS, EDGES
 from .files import all_or_none
 from .model import MusicTransformer
 from .playback import beside
+from .sound import piano_samples
 
 # %% ../nbs/05b_engine.ipynb #271e3043
 def piece_of(
@@ -166,12 +166,11 @@ def _check_playable(cfg):
     sizes = cfg.d_model/cfg.n_heads, cfg.d_ff
     if any(o%4 for o in sizes): raise ValueError('the page plays only models whose sizes are multiples of four.')
 
-# %% ../nbs/05b_engine.ipynb #c251254c
+# %% ../nbs/05b_engine.ipynb #7fea79b3
 def _piano()->bytes:
     "Samples of a piano, where one is at hand; else none."
-    sound = import_module('music_transformer.sound')
-    try: return sound.piano_samples()
-    except (AttributeError, OSError): return b''
+    try: return piano_samples()
+    except OSError: return b''
 
 def _sounds(samples)->str:
     "What the page says of its sound: the samples know where they come from."
