@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help music lab check test export style docs readme examples listening-test judge fuzz corpus-speed trial clean
+.PHONY: help music lab check test export style docs readme examples listening-test judge fuzz corpus-speed engine-speed trial clean
 
 help: ## what there is
 	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-14s%s\n' "$$name" "$$what"; done
@@ -58,8 +58,9 @@ listening-test: $(VENV)/.dev ## a page on which people rate pieces blindly, out/
 judge: ## all of MAESTRO against another reading of it
 fuzz: ## the reader against 20,000 broken files
 corpus-speed: ## how fast a corpus is prepared, beside other readers
+engine-speed: ## how fast JavaScript composes in a browser
 trial: ## what a setting is worth at equal computing time
-judge fuzz corpus-speed trial: $(VENV)/.dev
+judge fuzz corpus-speed engine-speed trial: $(VENV)/.dev
 	$(BIN)/python tests/$(subst -,_,$@).py $(ARGS)
 
 $(VENV)/.music: $(FACTS)
