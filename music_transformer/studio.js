@@ -123,6 +123,7 @@ class Panel {
       ['accompany', 'Accompany', () => this.accompany()],
       ['halt', 'Stop composing', () => this.ask('halt')],
       ['undo', 'Undo', () => this.ask('undo')],
+      ['restore', 'Bring back', () => this.ask('restore')],
     ]
     return all.filter(([name]) => this.model.get('able').includes(name))
   }
