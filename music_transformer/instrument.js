@@ -91,12 +91,14 @@ export class Sound {
     this.voices = new Set()
     this.volume = context.createGain()
     const limiter = context.createDynamicsCompressor()
+    limiter.threshold.value = -6
+    limiter.knee.value = 6
     this.volume.connect(limiter)
     this.volume.connect(this.room()).connect(limiter)
     limiter.connect(context.destination)
   }
 
-  // A small hall: noise that loses 60 dB in a second.
+  // A small hall: noise that loses 60 dB in a second, as loud as the one that Python renders.
   room() {
     const {context} = this, n = Math.round(1.1*context.sampleRate)
     const echo = context.createBuffer(2, n, context.sampleRate)
@@ -107,12 +109,12 @@ export class Sound {
         smooth += .25*(Math.random()*2 - 1 - smooth)
         x[i] = smooth*10**(-3*i/n)
       }
+      const energy = Math.sqrt(x.reduce((a, b) => a + b*b, 0))
+      x.forEach((o, i) => { x[i] = .13*o/energy })
     }
-    const hall = context.createConvolver(), level = context.createGain()
+    const hall = context.createConvolver()
+    hall.normalize = false
     hall.buffer = echo
-    level.gain.value = .35
-    level.connect(hall)
-    this.volume.connect(level)
     return hall
   }
 

@@ -263,7 +263,7 @@ class Panel {
     }
     button('Hear', 'show')
     button('Keep', 'keep', {kept: !take.kept}, {'aria-pressed': take.kept})
-    for (const kind of ['mid', 'wav', 'mp3']) button(kind.toUpperCase(), 'save', {kind}, {title: `save as ${kind}`})
+    for (const [kind, text] of Object.entries({mid: 'MIDI', wav: 'WAV', mp3: 'MP3'})) button(text, 'save', {kind}, {title: 'save it'})
     button('Delete', 'drop')
     return li
   }

@@ -433,7 +433,7 @@ def rename(self:Studio, uid:str, name:str):
     if made.kept: self.stored(made)
     self.list_takes()
 
-# %% ../nbs/05a_studio.ipynb #efd9814f
+# %% ../nbs/05a_studio.ipynb #9904e41b
 @patch
 def drop(self:Studio, uid:str=''):
     "Take a take off the list; `restore` brings it back."
@@ -466,6 +466,7 @@ def settle(self:Studio, takes:list):
     known = [o.uid for o in self.made]
     for o in takes:
         if o['uid'] in known: continue
+        self.new_name()                  # numbers are not given twice
         p = Performance(o['notes'], o['name'], dict(primer_notes=o['given']))
         self.add(Made(p, o['name'], o['about'], o['uid'], kept=True))
 
