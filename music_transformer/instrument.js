@@ -41,7 +41,7 @@ function set(node, name, value) { if (node.getAttribute(name) !== String(value))
 // A sampled piano: recordings of some keys in some touches, as `piano_samples` of the Python package writes them.
 export class Samples {
   static async read(bytes) {
-    const data = ArrayBuffer.isView(bytes) ? bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) : bytes
+    const data = ArrayBuffer.isView(bytes) ? copied(bytes) : bytes
     const head = new TextDecoder().decode(data.slice(0, 8))
     if (head !== 'MTPIANO1') throw new Error('These are not the samples of a piano.')
     const length = new DataView(data).getUint32(8, true)
@@ -73,6 +73,8 @@ export class Samples {
     return [[soft, 1 - share], [loud, share]].filter(([, o]) => o > 0)
   }
 }
+
+function copied({buffer, byteOffset, byteLength}) { return buffer.slice(byteOffset, byteOffset + byteLength) }
 
 // Where a recording really begins: an MP3 has some silence before it.
 function onset(audio) {
@@ -538,7 +540,8 @@ class Keys {
 
   add(pitch, white) {
     const black = isBlack(pitch)
-    const key = make('button', {type: 'button', tabindex: -1, 'aria-label': noteName(pitch), class: black ? 'mt-black' : 'mt-white'})
+    const key = make('button', {type: 'button', tabindex: -1, 'aria-label': noteName(pitch)})
+    key.className = black ? 'mt-black' : 'mt-white'
     key.dataset.pitch = pitch
     const one = 100/this.whites
     key.style.left = (black ? white - .32 : white)*one + '%'
@@ -595,7 +598,9 @@ class Keys {
   // Bring an octave into view.
   show(pitch) {
     const key = this.buttons.get(pitch)
-    if (key) this.root.scrollTo({left: key.offsetLeft - this.root.clientWidth/2 + key.offsetWidth*4, behavior: 'smooth'})
+    if (!key) return
+    const left = key.offsetLeft - this.root.clientWidth/2 + key.offsetWidth*4
+    this.root.scrollTo({left, behavior: 'smooth'})
   }
 }
 
@@ -682,7 +687,8 @@ export class Instrument {
     this.title = make('span', {class: 'mt-title'})
     this.time = make('span', {class: 'mt-time'}, '0:00')
     this.roll = new Roll(t => this.seek(t), (range, done) => this.mark(range, done))
-    this.slider = make('input', {type: 'range', class: 'mt-position', min: 0, max: 1, step: .1, value: 0, 'aria-label': 'Position'})
+    const range = {type: 'range', min: 0, max: 1, step: .1, value: 0}
+    this.slider = make('input', {...range, class: 'mt-position', 'aria-label': 'Position'})
     this.keys = new Keys(low, high, (pitch, velocity) => this.press(pitch, velocity), pitch => this.lift(pitch))
     this.actions = make('div', {class: 'mt-bar mt-actions'})   // for the buttons of whoever composes
     this.said = make('div', {class: 'mt-said', role: 'status'})
@@ -700,7 +706,8 @@ export class Instrument {
     }
     this.playButton = button('Play', 'mt-play', () => this.toggle())
     this.loopButton = button('Loop', 'mt-loop', () => { this.loop = !this.loop }, {'aria-pressed': false})
-    this.recordButton = button('Record', 'mt-record', () => this.recording ? this.phrase() : this.record(), {'aria-pressed': false})
+    const record = () => this.recording ? this.phrase() : this.record()
+    this.recordButton = button('Record', 'mt-record', record, {'aria-pressed': false})
     this.midiButton = button('MIDI', 'mt-midi', () => this.connect(), {title: 'play from, or on, a MIDI instrument'})
     this.outputs = make('select', {'aria-label': 'Where it sounds', hidden: ''})
     this.outputs.addEventListener('change', () => this.route())

@@ -263,7 +263,8 @@ class Panel {
     }
     button('Hear', 'show')
     button('Keep', 'keep', {kept: !take.kept}, {'aria-pressed': take.kept})
-    for (const [kind, text] of Object.entries({mid: 'MIDI', wav: 'WAV', mp3: 'MP3'})) button(text, 'save', {kind}, {title: 'save it'})
+    const kinds = {mid: 'MIDI', wav: 'WAV', mp3: 'MP3'}
+    for (const [kind, text] of Object.entries(kinds)) button(text, 'save', {kind}, {title: 'save it'})
     button('Delete', 'drop')
     return li
   }

@@ -1,4 +1,4 @@
-"""An instrument to compose with: play a phrase, hear it answered while the answer is being made, keep what is good.
+"""An instrument: play a phrase, hear it answered while the answer is made, keep what is good.
 
 Docs: https://music-transformer.github.io/music_transformer/studio.html.md"""
 
@@ -7,10 +7,10 @@ Docs: https://music-transformer.github.io/music_transformer/studio.html.md"""
 # %% auto #0
 __all__ = ['studio', 'Gathered', 'Asked', 'Made', 'Studio']
 
-# %% ../nbs/05a_studio.ipynb #fa5ac157
+# %% ../nbs/05a_studio.ipynb #8f4587fe
 import html, os, re
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import chain, count
@@ -309,7 +309,7 @@ def add(self:Studio, made:Made):
 @patch
 def list_takes(self:Studio): self.takes = [o.row() for o in self.made]
 
-# %% ../nbs/05a_studio.ipynb #6da8e0af
+# %% ../nbs/05a_studio.ipynb #352142f7
 @patch
 def compose(self:Studio):
     "A new take, from the theme that is set or from nothing."
@@ -327,6 +327,7 @@ def theme(self:Studio, name:str): # a `Performance`, or `None` for nothing
     o = self.found[name]
     return read_midi(o) if isinstance(o, Path) else o
 
+# %% ../nbs/05a_studio.ipynb #a44bca31
 @patch
 def answer(self:Studio,
     notes, # rows of (start, end, pitch, velocity), or a `Performance`
@@ -401,7 +402,7 @@ def accompany(self:Studio,
     def make(net, **how): return _given_room().accompany(net, replace(p, info={}), **how)
     self.begin(self.around, make, 'accompanied')
 
-# %% ../nbs/05a_studio.ipynb #f1ce5ec2
+# %% ../nbs/05a_studio.ipynb #98ebeefd
 @patch
 def show(self:Studio, uid:str=''):
     "Put a take into the roll, and play it."
@@ -425,6 +426,7 @@ def keep(self:Studio, uid:str='', kept:bool=True):
     self.stored(made)
     self.list_takes()
 
+# %% ../nbs/05a_studio.ipynb #ff34efdf
 @patch
 def rename(self:Studio, uid:str, name:str):
     "Give a take another name."
@@ -433,7 +435,7 @@ def rename(self:Studio, uid:str, name:str):
     if made.kept: self.stored(made)
     self.list_takes()
 
-# %% ../nbs/05a_studio.ipynb #9904e41b
+# %% ../nbs/05a_studio.ipynb #681e1069
 @patch
 def drop(self:Studio, uid:str=''):
     "Take a take off the list; `restore` brings it back."
@@ -444,6 +446,7 @@ def drop(self:Studio, uid:str=''):
     self.list_takes()
     self.say(f'{made.name} is gone; "Bring back" restores it.')
 
+# %% ../nbs/05a_studio.ipynb #beff7914
 @patch
 def undo(self:Studio):
     "Take back the newest take that is not kept."
@@ -460,6 +463,7 @@ def restore(self:Studio):
     if made.kept: self.stored(made)
     self.say(f'{made.name} is back.')
 
+# %% ../nbs/05a_studio.ipynb #1ace7703
 @patch
 def settle(self:Studio, takes:list):
     "Take in what the browser had kept."

@@ -3,7 +3,6 @@
 `python tests/studio_live.py` measures: it plays a phrase on the keys, presses Answer, and listens to two minutes."""
 import base64, json, shutil, sys, tempfile
 from pathlib import Path
-from time import monotonic
 from music_transformer.studio import Studio
 
 chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome'))), None)
