@@ -920,7 +920,7 @@ export class Instrument {
     if (!notes.length) return this.last
     this.last = notes
     if (recorded) this.load(notes, 'Your phrase')
-    this.tell('mt-phrase', {notes})
+    this.tell('mt-phrase', {notes, recorded})
     return notes
   }
 

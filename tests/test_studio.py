@@ -124,6 +124,18 @@ def test_a_lost_kernel_is_said(page, tmp_path):
     write_page(studio(themes=[]), tmp_path/'studio.html')
     page.goto((tmp_path/'studio.html').as_uri())
     says(page, 'Python does not answer')
+    page.evaluate('panel.instrument.say(""), panel.hear({begin: "Take 1", uid: "a", given: [], at: 0}, []), panel.last -= 5000')
+    says(page, 'Python does not answer')                                     # nor does it go on with what it began
+
+def test_the_pedal_holds_what_a_midi_instrument_plays(page, tmp_path):
+    instrument(page, tmp_path)
+    page.locator('.mt-help').click()
+    page.evaluate('i.record(), [[0x90,60,90], [0xb0,64,127], [0x80,60,0], [0x90,64,70]].forEach(o => i.receive(o))')
+    page.wait_for_timeout(300)
+    page.evaluate('[[0xb0,64,0], [0x90,64,0]].forEach(o => i.receive(o))')
+    notes = page.evaluate('i.phrase()')
+    assert [(o['pitch'], o['velocity']) for o in notes]==[(60,90),(64,70)]
+    assert all(o['end']-o['start']>.28 for o in notes) and page.evaluate('i.fingers.size')==0
 
 def test_what_python_does_with_what_comes():
     s = studio(themes=[])
