@@ -278,7 +278,7 @@ def run_all(page, ready):
         if ready.is_visible(): return
         try:
             if accept.count(): accept.first.click(timeout=2000)
-            elif i%10==0:
+            elif i%30==0:
                 for name in ('Run','Run All Cells'): page.get_by_role('menuitem', name=name, exact=True).click(timeout=2000)
         except sync_api.TimeoutError: page.keyboard.press('Escape')            # a question came up over the menu: the next round answers it
         page.wait_for_timeout(500)
