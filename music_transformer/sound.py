@@ -632,11 +632,12 @@ def mp3(
 
 # %% ../nbs/04a_sound.ipynb #b24f3e81
 _every,_struck = 4,(40,100) # semitones between two recorded keys; the velocities of their touches
+_middle = 4.5 # seconds that middle C is recorded
 _licences = dict(TimGM6mb='GPL-2; it comes with pretty_midi', MuseScore_General='MIT')
 
 def _recorded(piano, pitch, velocity):
     "(N,) float32: how a key sounds that is held, low ones longer, from its first audible sample on; mono."
-    seconds = 2.8*2**((84-pitch)/36)
+    seconds = _middle*2**((60-pitch)/36)
     held = Performance([(0., seconds, pitch, velocity)])
     blocks = list(_dry(held, piano, 2**18))
     x = np.concatenate(blocks, 1).mean(0, keepdims=True)
@@ -693,7 +694,7 @@ def piano_samples(
 )->bytes: # for `instrument.js`
     "A soundfont's piano for a page; made once, then kept in the user's cache. Errors are those of `find_soundfont`."
     path = find_soundfont(soundfont)
-    told = f'{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns} {_every} {_struck}'
+    told = f'{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns} {_every} {_struck} {_middle}'
     kept = _cache()/f'{path.stem}-{sha1(told.encode()).hexdigest()[:12]}.piano'
     with suppress(OSError): return kept.read_bytes()
     made = _record_piano(path)
