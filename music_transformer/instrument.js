@@ -41,7 +41,7 @@ function set(node, name, value) { if (node.getAttribute(name) !== String(value))
 // A sampled piano: recordings of some keys in some touches, as `piano_samples` of the Python package writes them.
 export class Samples {
   static async read(bytes) {
-    const data = ArrayBuffer.isView(bytes) ? bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength) : bytes
+    const data = ArrayBuffer.isView(bytes) ? copied(bytes) : bytes
     const head = new TextDecoder().decode(data.slice(0, 8))
     if (head !== 'MTPIANO1') throw new Error('These are not the samples of a piano.')
     const length = new DataView(data).getUint32(8, true)
@@ -74,6 +74,8 @@ export class Samples {
   }
 }
 
+function copied({buffer, byteOffset, byteLength}) { return buffer.slice(byteOffset, byteOffset + byteLength) }
+
 // Where a recording really begins: an MP3 has some silence before it.
 function onset(audio) {
   const x = audio.getChannelData(0)
@@ -91,12 +93,14 @@ export class Sound {
     this.voices = new Set()
     this.volume = context.createGain()
     const limiter = context.createDynamicsCompressor()
+    limiter.threshold.value = -6
+    limiter.knee.value = 6
     this.volume.connect(limiter)
     this.volume.connect(this.room()).connect(limiter)
     limiter.connect(context.destination)
   }
 
-  // A small hall: noise that loses 60 dB in a second.
+  // A small hall: noise that loses 60 dB in a second, as loud as the one that Python renders.
   room() {
     const {context} = this, n = Math.round(1.1*context.sampleRate)
     const echo = context.createBuffer(2, n, context.sampleRate)
@@ -107,12 +111,12 @@ export class Sound {
         smooth += .25*(Math.random()*2 - 1 - smooth)
         x[i] = smooth*10**(-3*i/n)
       }
+      const energy = Math.sqrt(x.reduce((a, b) => a + b*b, 0))
+      x.forEach((o, i) => { x[i] = .13*o/energy })
     }
-    const hall = context.createConvolver(), level = context.createGain()
+    const hall = context.createConvolver()
+    hall.normalize = false
     hall.buffer = echo
-    level.gain.value = .35
-    level.connect(hall)
-    this.volume.connect(level)
     return hall
   }
 
@@ -536,7 +540,8 @@ class Keys {
 
   add(pitch, white) {
     const black = isBlack(pitch)
-    const key = make('button', {type: 'button', tabindex: -1, 'aria-label': noteName(pitch), class: black ? 'mt-black' : 'mt-white'})
+    const key = make('button', {type: 'button', tabindex: -1, 'aria-label': noteName(pitch)})
+    key.className = black ? 'mt-black' : 'mt-white'
     key.dataset.pitch = pitch
     const one = 100/this.whites
     key.style.left = (black ? white - .32 : white)*one + '%'
@@ -593,7 +598,9 @@ class Keys {
   // Bring an octave into view.
   show(pitch) {
     const key = this.buttons.get(pitch)
-    if (key) this.root.scrollTo({left: key.offsetLeft - this.root.clientWidth/2 + key.offsetWidth*4, behavior: 'smooth'})
+    if (!key) return
+    const left = key.offsetLeft - this.root.clientWidth/2 + key.offsetWidth*4
+    this.root.scrollTo({left, behavior: 'smooth'})
   }
 }
 
@@ -680,7 +687,8 @@ export class Instrument {
     this.title = make('span', {class: 'mt-title'})
     this.time = make('span', {class: 'mt-time'}, '0:00')
     this.roll = new Roll(t => this.seek(t), (range, done) => this.mark(range, done))
-    this.slider = make('input', {type: 'range', class: 'mt-position', min: 0, max: 1, step: .1, value: 0, 'aria-label': 'Position'})
+    const range = {type: 'range', min: 0, max: 1, step: .1, value: 0}
+    this.slider = make('input', {...range, class: 'mt-position', 'aria-label': 'Position'})
     this.keys = new Keys(low, high, (pitch, velocity) => this.press(pitch, velocity), pitch => this.lift(pitch))
     this.actions = make('div', {class: 'mt-bar mt-actions'})   // for the buttons of whoever composes
     this.said = make('div', {class: 'mt-said', role: 'status'})
@@ -698,7 +706,8 @@ export class Instrument {
     }
     this.playButton = button('Play', 'mt-play', () => this.toggle())
     this.loopButton = button('Loop', 'mt-loop', () => { this.loop = !this.loop }, {'aria-pressed': false})
-    this.recordButton = button('Record', 'mt-record', () => this.recording ? this.phrase() : this.record(), {'aria-pressed': false})
+    const record = () => this.recording ? this.phrase() : this.record()
+    this.recordButton = button('Record', 'mt-record', record, {'aria-pressed': false})
     this.midiButton = button('MIDI', 'mt-midi', () => this.connect(), {title: 'play from, or on, a MIDI instrument'})
     this.outputs = make('select', {'aria-label': 'Where it sounds', hidden: ''})
     this.outputs.addEventListener('change', () => this.route())
@@ -911,7 +920,7 @@ export class Instrument {
     if (!notes.length) return this.last
     this.last = notes
     if (recorded) this.load(notes, 'Your phrase')
-    this.tell('mt-phrase', {notes})
+    this.tell('mt-phrase', {notes, recorded})
     return notes
   }
 

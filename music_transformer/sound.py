@@ -632,15 +632,18 @@ def mp3(
 
 # %% ../nbs/04a_sound.ipynb #b24f3e81
 _every,_struck = 4,(40,100) # semitones between two recorded keys; the velocities of their touches
+_middle = 4.5 # seconds that middle C is recorded
 _licences = dict(TimGM6mb='GPL-2; it comes with pretty_midi', MuseScore_General='MIT')
 
 def _recorded(piano, pitch, velocity):
     "(N,) float32: how a key sounds that is held, low ones longer, from its first audible sample on; mono."
-    seconds = 2.2*2**((84-pitch)/36)
+    seconds = _middle*2**((60-pitch)/36)
     held = Performance([(0., seconds, pitch, velocity)])
-    x = np.concatenate([*_dry(held, piano, 2**18)], 1).mean(0, keepdims=True)
+    blocks = list(_dry(held, piano, 2**18))
+    x = np.concatenate(blocks, 1).mean(0, keepdims=True)
     x = x[:,:int(seconds*piano.sample_rate)]
-    first = np.argmax(np.abs(x[0])>.01*np.abs(x).max())
+    level = np.abs(x[0])
+    first = np.argmax(level>.01*level.max())
     x = x[:,first:].copy()
     _fade_out(x, int(.4*seconds*piano.sample_rate))
     return x[0]
@@ -656,9 +659,12 @@ def _as_mp3(x, sample_rate):
 def _sample(piano, pitch, velocity)->tuple: # what is to be known of it, its MP3
     "A recording of one key in one touch."
     x = _recorded(piano, pitch, velocity)
-    gain = float(np.abs(x).max())/(velocity/127)**2      # a page plays it at gain*(velocity/127)**2
-    about = dict(pitch=pitch, velocity=velocity, gain=gain, damper=piano.strike(pitch, velocity).damper)
-    return about,_as_mp3(x, piano.sample_rate)
+    peak = float(np.abs(x).max())
+    gain = peak/(velocity/127)**2      # a page plays it at gain*(velocity/127)**2
+    damper = piano.strike(pitch, velocity).damper
+    about = dict(pitch=pitch, velocity=velocity, gain=gain, damper=damper)
+    sound = _as_mp3(x, piano.sample_rate)
+    return about,sound
 
 # %% ../nbs/04a_sound.ipynb #d91aa018
 def _packed(about, sounds)->bytes:
@@ -666,16 +672,19 @@ def _packed(about, sounds)->bytes:
     loudest = max(o['gain'] for o in about['samples'])
     at = 0
     for o,sound in zip(about['samples'], sounds):
-        o |= dict(at=at, bytes=len(sound), gain=round(.5*o['gain']/loudest, 4))
+        o['gain'] = round(.5*o['gain']/loudest, 4)
+        o['at'],o['bytes'] = at,len(sound)
         at += len(sound)
     head = json.dumps(about).encode()
-    return b''.join([b'MTPIANO1', struct.pack('<I', len(head)), head, *sounds])
+    length = struct.pack('<I', len(head))
+    return b''.join([b'MTPIANO1', length, head, *sounds])
 
 def _record_piano(path)->bytes:
     "Every fourth key of a soundfont's piano, in two touches."
     piano = Piano(path, 24000)
     struck = [(pitch, velocity) for pitch in range(21, 109, _every) for velocity in _struck]
-    samples,sounds = zip(*(_sample(piano, *o) for o in struck))
+    made = [_sample(piano, *o) for o in struck]
+    samples,sounds = zip(*made)
     licence = _licences.get(path.stem, 'see where the soundfont comes from')
     return _packed(dict(source=path.name, licence=licence, samples=samples), sounds)
 
@@ -683,9 +692,9 @@ def _record_piano(path)->bytes:
 def piano_samples(
     soundfont=None, # a path; else see `find_soundfont`
 )->bytes: # for `instrument.js`
-    "A soundfont's piano for a page; made once, and kept in the user's cache. `FileNotFoundError`, `ValueError` as `find_soundfont`."
+    "A soundfont's piano for a page; made once, then kept in the user's cache. Errors are those of `find_soundfont`."
     path = find_soundfont(soundfont)
-    told = f'{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns} {_every} {_struck}'
+    told = f'{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns} {_every} {_struck} {_middle}'
     kept = _cache()/f'{path.stem}-{sha1(told.encode()).hexdigest()[:12]}.piano'
     with suppress(OSError): return kept.read_bytes()
     made = _record_piano(path)

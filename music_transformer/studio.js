@@ -55,6 +55,7 @@ class Panel {
     if (message.begin !== undefined) this.begin(message)
     for (const [time, pitch, velocity] of message.events ?? []) instrument.add({time, pitch, velocity})
     if (message.end) instrument.end()
+    this.last = performance.now()
     if (message.store) this.store(message.store)
     if (message.forget) this.forget(message.forget)
   }
@@ -123,6 +124,7 @@ class Panel {
       ['accompany', 'Accompany', () => this.accompany()],
       ['halt', 'Stop composing', () => this.ask('halt')],
       ['undo', 'Undo', () => this.ask('undo')],
+      ['restore', 'Bring back', () => this.ask('restore')],
     ]
     return all.filter(([name]) => this.model.get('able').includes(name))
   }
@@ -179,6 +181,7 @@ class Panel {
   }
 
   accompany() {
+    if (this.instrument.recording || this.instrument.played.length) this.instrument.phrase()
     const notes = this.fresh.map(o => [o.start, o.end, o.pitch, o.velocity])
     this.ask('accompany', notes.length ? {notes} : {uid: this.shown})
   }
@@ -203,11 +206,17 @@ class Panel {
     this.onChange = () => this.update()
     model.on('msg:custom', this.onMessage)
     model.on('change', this.onChange)
-    root.addEventListener('mt-phrase', e => { this.fresh = e.detail.notes })
+    root.addEventListener('mt-phrase', e => this.heard(e.detail))
     root.addEventListener('mt-enter', () => this.enter())
     root.addEventListener('mt-undo', () => this.ask('undo'))
     root.addEventListener('mt-mark', () => this.renew())
     this.timer = setInterval(() => this.renew(), 300)
+  }
+
+  // A phrase was played; where it was recorded, it stands in the roll now.
+  heard({notes, recorded}) {
+    this.fresh = notes
+    if (recorded) this.shown = ''
   }
 
   update() {
@@ -230,14 +239,17 @@ class Panel {
 
   // Which buttons have something to do.
   renew() {
-    const {model, instrument, shown} = this, busy = model.get('busy')
+    const {model, instrument} = this, busy = model.get('busy'), takes = model.get('takes')
+    if (!busy && !takes.some(o => o.uid === this.shown)) this.shown = ''
+    if (instrument.clock.waiting && performance.now() - this.last > PATIENCE) instrument.say(LOST)
+    const {shown} = this
     const can = {compose: true, answer: true, go_on: shown, again: shown && instrument.marked, accompany: true}
     for (const [name, possible] of Object.entries(can)) {
       const button = this[name + 'Button']
       if (button) button.disabled = busy || !possible
     }
     this.haltButton.disabled = !busy
-    this.undoButton.disabled = !model.get('takes').length
+    this.undoButton.disabled = !takes.length
     write(this.go_onButton, this.point === null ? 'Continue' : 'Continue from ' + clock(this.point))
     for (const li of this.list.children) li.classList.toggle('mt-shown', li.dataset.uid === shown)
   }
@@ -262,7 +274,8 @@ class Panel {
     }
     button('Hear', 'show')
     button('Keep', 'keep', {kept: !take.kept}, {'aria-pressed': take.kept})
-    for (const kind of ['mid', 'wav', 'mp3']) button(kind.toUpperCase(), 'save', {kind}, {title: `save as ${kind}`})
+    const kinds = {mid: 'MIDI', wav: 'WAV', mp3: 'MP3'}
+    for (const [kind, text] of Object.entries(kinds)) button(text, 'save', {kind}, {title: 'save it'})
     button('Delete', 'drop')
     return li
   }
