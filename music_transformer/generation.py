@@ -20,6 +20,7 @@ from .echo import Echo, Planned, draw_plan
 from .drawing import probabilities, pick, wait_at_most, compose
 from .drawing import Past, Rule, WellFormed, Holds, Waits, Rests, Ending, Take, Wished
 from .drawing import _plain, _refuse_strange, _tell_arguments, _wished
+from .given import bridge, complete
 from .model import MusicTransformer
 
 # %% ../nbs/04_generation.ipynb #f58aea00
@@ -85,12 +86,12 @@ def _plan(model, returns, take)->list:
     if returns=='drawn':
         if e.tokens or not model.cfg.echo: return []
         return draw_plan(e.steps*STEP, np.random.default_rng(take.seed), e.begin*STEP)
-    if not model.cfg.echo: raise ValueError('this model hears no echo and cannot be told to return; leave returns out.')
-    return _planned(returns)
+    return _planned(model, returns)
 
 # %% ../nbs/04_generation.ipynb #80b3e303
-def _planned(returns)->list:
+def _planned(model, returns)->list:
     "A plan that is given."
+    if not model.cfg.echo: raise ValueError('this model hears no echo and cannot be told to return; leave returns out.')
     try: plan = [Planned(*map(float, o)) for o in returns]
     except (TypeError, ValueError): plan = None
     if plan is None or not all(0<=o.since<o.until<=o.when for o in plan):
@@ -112,10 +113,17 @@ def generate(
     returns='drawn',      # when to go back: drawn as in real pieces; a list of (when, from, to) in seconds; or None
     tails:int=8,          # ways to go on near the end, of which one is chosen for its end; 1 takes what comes
     rules=(),             # of one's own: each a `Rule`
+    given=None,           # a `Performance` or a MIDI file whose notes all stay, see `complete`; with a primer, an ending
+    between:tuple=None,   # two moments in seconds between which notes are added to it; everywhere when `None`
+    particles:int=16,     # takes that are weighed against each other where notes are given
     **sampling,           # the draw, see `Sampling`; wishes, see `Wish`: a value, or a list of (second, value)
 )->Performance:           # its `info` holds all that is known of it; a list for a list of seeds
     "Compose a piece, or continue one."
     _refuse_strange(generate, sampling)
+    if given is not None:
+        how = dict(particles=particles, seed=seed, progress=progress, window=window) | sampling
+        return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, rules, how)
+    if between is not None: raise ValueError('between needs given, the notes round it.')
     seeds = _plain(seed)
     several = isinstance(seeds, list)
     asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails)
@@ -125,6 +133,16 @@ def generate(
         if progress and progress(sum(t.done() for t in takes)/len(takes)): break
     made = [_result(t, keep_primer) for t in takes]
     return made if several else made[0]
+
+# %% ../nbs/04_generation.ipynb #0fe4e3a3
+def _round_what_is_given(model, given, between, primer, seconds, tokens, returns, rules, how):
+    "`generate` where notes are given."
+    if tokens is not None: raise ValueError('tokens cannot be counted where notes are given; leave it out.')
+    plan = [] if returns in (None, 'drawn') else _planned(model, returns)
+    rules = [*rules, Returns(plan)]
+    if primer is None: return complete(model, given, between, rules=rules, **how)
+    if between is not None: raise ValueError('with a primer, what is given is an ending; leave between out.')
+    return bridge(model, primer, given, seconds, rules=rules, **how)
 
 # %% ../nbs/04_generation.ipynb #2d6115ec
 def _result(take, keep_primer)->Performance:

@@ -6,8 +6,8 @@ Docs: https://music-transformer.github.io/music_transformer/given.html.md"""
 
 # %% auto #0
 __all__ = ['LONGEST', 'AHEAD', 'LOOK_BACK', 'COLD', 'Events', 'events_of', 'Gap', 'gap_in', 'Given', 'Particle', 'systematic',
-           'effective', 'Cloud', 'play_on', 'joined_with', 'how_likely', 'complete', 'fill', 'accompany', 'vary',
-           'bridge']
+           'effective', 'Cloud', 'play_on', 'joined_with', 'how_likely', 'complete', 'fill', 'accompany', 'busiest',
+           'vary', 'bridge']
 
 # %% ../nbs/04c_given.ipynb #f553c006
 import math
@@ -100,15 +100,17 @@ def _since(p, step)->Performance:
     for k in ('start','end'): notes[k] = np.maximum(np.rint(notes[k]/STEP)-step, 0)*STEP
     return replace(p, notes=notes[notes['end']>0], info={})
 
-# %% ../nbs/04c_given.ipynb #a79f4320
+# %% ../nbs/04c_given.ipynb #e925e270
 class Given(Rule):
     "What is given sounds when and as it is given; between its events the model is free."
     def __init__(self,
         gap:Gap,
         past:Past,           # that of `gap.before`
         rest:float=math.inf, # seconds of silence that are allowed inside the gap
+        most:int=None,       # strikes in any second, after which no new note is struck
     ):
-        self.gap,self.rest = gap,min(rest, 1e6)/STEP
+        self.gap,self.rest,self.most = gap,min(rest, 1e6)/STEP,most
+        self.struck = [-MAX_SHIFT]*(most or 0)+sorted(past.struck[past.place>0].tolist())
         self.at = self.put = 0         # events that have been played, and ids that were put in for them
         self.held = past.down.copy()   # keys that given notes hold
         self.over = False
@@ -143,7 +145,7 @@ def may_end(self:Given, past)->bool:
     waited = TIME_SHIFT<=past.last<VELOCITY
     return last and not past.down.any() and not waited and past.steps>=self.gap.end-MAX_SHIFT
 
-# %% ../nbs/04c_given.ipynb #9c1cdb8b
+# %% ../nbs/04c_given.ipynb #5c1c8b5e
 @patch
 def veto(self:Given, past, allowed):
     here,due = self.here(past),self.due(past)
@@ -165,7 +167,12 @@ def veto(self:Given, past, allowed):
 @patch
 def inside(self:Given, step):
     "May new notes be struck there?"
-    return (self.gap.begin<=step) & (step<self.gap.end)
+    return (self.gap.begin<=step) & (step<self.gap.end) & self.calm(step)
+
+@patch
+def calm(self:Given, step):
+    "Have there been less strikes in the second before than at most?"
+    return True if self.most is None else self.struck[-self.most]<=step-MAX_SHIFT
 
 # %% ../nbs/04c_given.ipynb #81bd7747
 @patch
@@ -179,11 +186,12 @@ def landings(self:Given, past)->np.ndarray: # (100,)
     ok[-1] |= lands[-1]<to
     return (ok | (lands==to)) & (lands<=to) if more else ok
 
-# %% ../nbs/04c_given.ipynb #83cc2198
+# %% ../nbs/04c_given.ipynb #180b960b
 @patch
 def push(self:Given, i, past):
     "Was this the next event?"
     e = self.gap.events
+    if i<NOTE_OFF: self.struck.append(past.steps)
     if self.at<len(e) and i==e.id[self.at] and past.steps==e.time[self.at]:
         self.at += 1
         self.held[i%128] = i<NOTE_OFF
@@ -202,25 +210,26 @@ def left(self:Given, past)->int: # steps
 @patch
 def passed(self:Given, past)->bool:
     "Silence is no affair of other rules where it reaches beyond the gap."
-    return not self.inside(past.quiet+self.rest)
+    return not self.gap.begin<=past.quiet+self.rest<self.gap.end
 
-# %% ../nbs/04c_given.ipynb #7985a1be
+# %% ../nbs/04c_given.ipynb #1e98a6a8
 class Particle(Take):
     "A take that plays what is given, and knows how likely that was. (`Given` stands where a take has its `Ending`.)"
     def __init__(self,
         gap:Gap,
         sampling:Sampling=Sampling(),
-        forget:int=0, # as for `Take`
-        rules=(),     # of one's own
+        forget:int=0,  # as for `Take`
+        rules=(),      # of one's own
+        most:int=None, # strikes in any second
     ):
-        self.rule = Given(gap, Past(gap.before), sampling.max_rest)
+        self.rule = Given(gap, Past(gap.before), sampling.max_rest, most)
         super().__init__(gap.before, 0, self.rule, sampling, forget, rules)
         self.rule.keep(self.past)
         self.logw = 0.                                 # log-weight
         self.path = np.zeros(gap.places)               # what it was on arrival at each place
         self.place = self.rule.place(self.past)
 
-# %% ../nbs/04c_given.ipynb #88bb3111
+# %% ../nbs/04c_given.ipynb #ac51378e
 @patch
 def believed(self:Particle,
     logits:Tensor, # (V,)
@@ -230,8 +239,7 @@ def believed(self:Particle,
     given,*rules = self.rules
     may = _events.copy()
     for r in rules: r.veto(self.past, may)
-    fits = self.past.allowed()
-    given.veto(self.past, fits)
+    fits = self.fits()
     due = given.due(self.past)
     if due>=0: may[due] = True
     if not (may & fits).any(): may |= fits          # where other rules contradict it, what is given has its way
@@ -243,6 +251,18 @@ def believed(self:Particle,
     logp = biased/max(self.sampling.temperature, COLD)
     logp -= logp[torch.from_numpy(kept)].logsumexp(0)
     return logp.masked_fill(torch.from_numpy(~(kept & fits)), -torch.inf)
+
+# %% ../nbs/04c_given.ipynb #f37d73f1
+@patch
+def fits(self:Particle)->np.ndarray: # (V,)
+    "What may come for all that is given, and as far as possible for the other rules."
+    fits = self.past.allowed()
+    self.rule.veto(self.past, fits)
+    if fits.any(): return fits
+    self.past.there[:] = True        # rules of one's own that leave no key have to stand back
+    fits = self.past.allowed()
+    self.rule.veto(self.past, fits)
+    return fits
 
 # %% ../nbs/04c_given.ipynb #00efb069
 COLD = .01 # temperatures below this are weighed as this one
@@ -388,11 +408,12 @@ def _between_strikes(new, given):
             if n: new['start'][i] = max(new['start'][i], end[n-1])
             if n<len(start): new['end'][i] = min(new['end'][i], start[n])
 
-# %% ../nbs/04c_given.ipynb #2966ca51
+# %% ../nbs/04c_given.ipynb #67f0afec
 @dataclass
 class _Wanted:
     particles:int = setting(16, 'takes that are weighed against each other', least=1, most=4096)
     window:int = setting(1, 'ids that are looked back on', least=1, most=2**16)
+    most:int = setting(1, 'strikes in any second', least=1, most=100)
     seed:int = setting(1, 'of the random numbers', least=0, below=2**63)
 
 def _given_notes(p)->Performance:
@@ -425,21 +446,21 @@ def _for_each(seed, progress, make):
     def part(i): return progress and (lambda share: progress((i+share)/len(seeds)))
     return [make(o, part(i)) for i,o in enumerate(seeds)]
 
-# %% ../nbs/04c_given.ipynb #aaa2f2b3
+# %% ../nbs/04c_given.ipynb #85fce973
 def _complete(
     model, given, between, seconds, # a `Performance`, the gap, how long the piece lasts
-    particles=16, seed=1, progress=None, window=None, rules=(), **sampling,
+    particles=16, most=None, seed=1, progress=None, window=None, rules=(), **sampling,
 ):
     "What `complete` does, for all its uses."
     _refuse_strange(complete, sampling)
-    asked = dict(particles=_plain(particles), window=_plain(window))
+    asked = dict(particles=_plain(particles), most=_plain(most), window=_plain(window))
     check(_Wanted(**{k: v for k,v in asked.items() if v is not None}))
     gap = gap_in(given, *_check_gap(between, seconds))
     rules = [*rules, *_wished(model, gap.begin, sampling)]
     sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
     forget = 0 if model.cfg.state or model.cfg.wishes else window or model.cfg.max_distance
     def make(seed, progress):
-        cloud = Cloud(Particle(gap, sampling, forget, deepcopy(rules)), particles, seed)
+        cloud = Cloud(Particle(gap, sampling, forget, deepcopy(rules), most), particles, seed)
         for _ in play_on(model, cloud, window):
             if progress and progress(cloud.done()): break
         return _result(given, gap, cloud, seed)
@@ -480,13 +501,14 @@ def how_likely(
     "In a word."
     return 'likely' if nats<4 else 'unlikely' if nats<8 else 'next to impossible'
 
-# %% ../nbs/04c_given.ipynb #586ff919
+# %% ../nbs/04c_given.ipynb #7717c639
 @_tell_arguments
 def complete(
     model:MusicTransformer, # any checkpoint
     given,                # a `Performance` or a MIDI file; every note of it is in the result
     between:tuple=None,   # two moments in seconds: new notes are struck from the first on, before the second
     particles:int=16,     # takes that are weighed against each other
+    most:int=None,        # strikes in any second, after which no new note is struck; no limit when `None`
     seed:int=1,           # or a list of them
     progress=None,        # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
@@ -496,9 +518,9 @@ def complete(
     "Add to what is given, everywhere or between two moments."
     p = _given_notes(given)
     between = (0, p.seconds) if between is None else between
-    return _complete(model, p, between, p.seconds, particles, seed, progress, window, rules, **sampling)
+    return _complete(model, p, between, p.seconds, particles, most, seed, progress, window, rules, **sampling)
 
-# %% ../nbs/04c_given.ipynb #eb29dfed
+# %% ../nbs/04c_given.ipynb #d7919ad1
 def fill(
     model:MusicTransformer,
     performance,       # a `Performance` or a MIDI file
@@ -514,29 +536,36 @@ def fill(
 
 def accompany(
     model:MusicTransformer,
-    melody, # a `Performance` or a MIDI file
-    **how,  # as for `complete`
+    melody,      # a `Performance` or a MIDI file
+    most:int=12, # strikes in any second, the melody's own included
+    **how,       # as for `complete`
 )->Performance:
     "Keep every note of a melody, and add what goes with it."
-    return complete(model, melody, **how)
+    return complete(model, melody, most=most, **how)
 
-# %% ../nbs/04c_given.ipynb #ff11a2cf
+def busiest(p:Performance)->int:
+    "Strikes in its busiest second."
+    start = np.sort(p.notes['start'])
+    return int((np.searchsorted(start, start+1)-np.arange(len(start))).max(initial=1))
+
+# %% ../nbs/04c_given.ipynb #122a95a6
 def vary(
     model:MusicTransformer,
     performance,        # a `Performance` or a MIDI file
     keep:float=.5,      # share of its notes that stay
     between:tuple=None, # two moments in seconds, outside of which all stay
+    most:int=None,      # strikes in any second; as in the busiest of the piece when `None`
     seed:int=1, progress=None, **how, # as for `complete`; the seed draws too which notes stay
 )->Performance:
     "Keep some notes of a piece, and make the others anew."
     p = _given_notes(performance)
     if not 0<keep<=1: raise ValueError(f'keep must be above 0 and at most 1, not {keep}')
     a,b = _check_gap(between or (0, p.seconds), p.seconds)
-    start = p.notes['start']
+    start,limit = p.notes['start'],min(busiest(p), 100) if most is None else most
     def make(seed, progress):
         stays = (np.random.default_rng(seed).random(len(p))<keep) | (start<a) | (start>=b)
         few = _given_notes(replace(p, notes=p.notes[stays]))
-        return _complete(model, few, (a, b), p.seconds, seed=seed, progress=progress, **how)
+        return _complete(model, few, (a, b), p.seconds, most=limit, seed=seed, progress=progress, **how)
     return _for_each(seed, progress, make)
 
 # %% ../nbs/04c_given.ipynb #cd7b7f3e
