@@ -19,7 +19,10 @@ from itertools import pairwise
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
-from huggingface_hub import PyTorchModelHubMixin, save_torch_model, snapshot_download
+from huggingface_hub import EvalResult, ModelCard, ModelCardData, PyTorchModelHubMixin
+from huggingface_hub import save_torch_model, snapshot_download
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from safetensors.torch import load_file
 from fastcore.basics import patch
 from .files import write_file
@@ -540,7 +543,7 @@ class Block(nn.Module):
         return x + self.drop(self.ff(h))
 
 # %% ../nbs/02_model.ipynb #777f59de
-class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0', tags=['music','midi','piano']):
+class MusicTransformer(nn.Module, PyTorchModelHubMixin):
     "A decoder over the 391 ids: `model(ids)` gives the logits of each next id."
     def __init__(self, cfg:ModelConfig=None):
         super().__init__()
@@ -919,15 +922,94 @@ def _save_pretrained(self:MusicTransformer, save_directory):
     write_file(folder/'config.json', json.dumps(asdict(self.cfg), indent=1).encode())
     write_file(folder/'reference.json', json.dumps(dict(ids=ids, loss=loss)).encode())
 
+# %% ../nbs/02_model.ipynb #3b39bc5a
+_CARD = """---
+{{ card_data }}
+---
+# A Music Transformer for solo piano
+
+It composes and continues piano music, event by event. {{ size }}
+
+```python
+import music_transformer as mt
+model = mt.load('owner/model')             # this folder, or its name on the hub
+piece = mt.generate(model, seconds=20, seed=1)
+mt.write_piece(piece, 'piece')             # MIDI, MP3 and a piano roll
+```
+
+{{ numbers }}
+
+## Where it comes from
+
+[The code](https://github.com/music-transformer/music_transformer),
+[the lessons](https://music-transformer.github.io/music_transformer/),
+[the paper](https://arxiv.org/abs/1809.04281) (Huang et al., 2018). It learned from {{ data }}.
+
+## Licence
+
+{{ terms }}
+"""
+
+# %% ../nbs/02_model.ipynb #6cfa2312
+_TERMS = {'cc-by-nc-sa-4.0': 'CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/). '
+    'The weights have it from MAESTRO (Hawthorne et al., ICLR 2019): use, share and change them with credit to it, '
+    'not for commercial purposes, and pass on what you change under the same terms. '
+    'The same care is due to what they compose.'}
+
+def _numbers(scores)->str:
+    "What `evaluate` found, in two sentences."
+    if not scores: return 'No loss has been measured yet.'
+    size = f'{scores["pieces"]} pieces, {scores["tokens"]:,} tokens, each scored once'
+    per_note,per_second = f'{scores["nats_per_note"]:.2f} per note',f'{scores["nats_per_second"]:.1f} per second'
+    return (f'On the {scores["split"]} split ({size}) its loss is {scores["nats_per_token"]:.3f} nats per token: '
+            f'{per_note}, {per_second} of music.')
+
+# %% ../nbs/02_model.ipynb #2051de0a
+_METRICS = dict( # of `evaluate`: its kind, its name
+    nats_per_token=('loss', 'nats per token'),
+    nats_per_note=('loss', 'nats per note'),
+    nats_per_second=('loss', 'nats per second of music'),
+    accuracy=('accuracy', 'accuracy'))
+
+def _results(scores, data)->list: # of `EvalResult`
+    "What `evaluate` found, as the hub wants it."
+    task = dict(task_type='text-generation', task_name='Piano music, event by event')
+    where = dict(dataset_type=data, dataset_name=data, dataset_split=scores['split'])
+    every = task|where
+    return [EvalResult(metric_type=kind, metric_name=name, metric_value=round(scores[k], 4), **every)
+            for k,(kind,name) in _METRICS.items()]
+
+# %% ../nbs/02_model.ipynb #2342e0c2
+_ON_THE_HUB = dict( # of every model of this kind
+    library_name='music_transformer',
+    pipeline_tag='text-generation', # where the hub keeps those that write music as tokens
+    tags=['midi','music','music-generation','piano','pytorch_model_hub_mixin'])
+
+@patch
+def generate_model_card(self:MusicTransformer,
+    scores:dict=None,              # what `evaluate` returned; it becomes the card's `model-index`
+    data:str='maestro-v3.0.0',     # what the model learned from
+    license:str='cc-by-nc-sa-4.0', # another one only if nothing of MAESTRO is in it, nor in what it began with
+)->ModelCard:
+    "The card that `save_pretrained` and `push_to_hub` write; they hand on their `model_card_kwargs`."
+    c = self.cfg
+    size = f'{self.n_params:,} parameters: width {c.d_model}, {c.n_layers} layers, {c.n_heads} heads.'
+    known = dict(model_name='music_transformer', eval_results=_results(scores, data)) if scores else {}
+    about = ModelCardData(datasets=[data], license=license, **_ON_THE_HUB, **known)
+    said = dict(size=size, numbers=_numbers(scores), data=data, terms=_TERMS.get(license, f'{license}.'))
+    return ModelCard.from_template(about, template_str=_CARD, **said)
+
 # %% ../nbs/02_model.ipynb #7a7b48e1
-def _checkpoint_folder(path):
+def _checkpoint_folder(path, **hub):
     "The folder of a checkpoint: the packaged one, a local one, or one fetched from the hub."
+    if hub['revision'] and (path is None or Path(path).is_dir()):
+        raise ValueError('a revision belongs to a model of the hub; leave it out for a folder or the packaged model.')
     if path is None: return Path(str(files('music_transformer')))/'pretrained'
     path = Path(path)
     if (path/'last').is_dir(): return _of_run(path)
     if path.is_dir(): return path
     local = path.exists() or str(path).startswith(('.','/','~'))
-    if not local and len(path.parts)==2: return _from_hub(path.as_posix())
+    if not local and len(path.parts)==2: return _from_hub(path.as_posix(), **hub)
     raise FileNotFoundError(f'{path} is not a checkpoint; give the folder of one, or a hub name such as owner/model.')
 
 # %% ../nbs/02_model.ipynb #88dcd687
@@ -938,11 +1020,21 @@ def _of_run(path):
     raise ValueError(f'{path} is a run that has no model yet; go on with it (mt-train --resume), or wait.')
 
 # %% ../nbs/02_model.ipynb #b57859e0
-def _from_hub(name):
-    try: return Path(snapshot_download(name, allow_patterns=['*.json','*.safetensors']))
+_REFUSED = { # by the hub: the first that fits
+    GatedRepoError: 'is closed on the hub; ask its owner there, then log in (hf auth login) or give a token',
+    RepositoryNotFoundError: 'is neither a folder here nor a model that the hub shows; '
+        'if it is private, log in (hf auth login) or give a token',
+    RevisionNotFoundError: 'has no revision {revision} on the hub',
+    LocalEntryNotFoundError: 'is no folder here, and no copy of it was fetched before; it needs a network once',
+    Exception: 'is neither a folder here nor a model that the hub would give ({error})'}
+
+def _from_hub(name, revision, **how)->Path:
+    "The folder of a model of the hub, fetched if it is not here yet."
+    try: return Path(snapshot_download(name, revision=revision, allow_patterns=['*.json','*.safetensors'], **how))
     except Exception as e:
-        why = f'is neither a folder here nor a model that the hub would give ({type(e).__name__}).'
-        raise FileNotFoundError(f'{name} {why}') from None
+        why = next(said for kind,said in _REFUSED.items() if isinstance(e, kind))
+        said = why.format(revision=revision, error=type(e).__name__)
+        raise FileNotFoundError(f'{name} {said}.') from None
 
 # %% ../nbs/02_model.ipynb #6a2df608
 def _config_in(folder)->ModelConfig:
@@ -990,12 +1082,18 @@ def _verify(model, folder):
 # %% ../nbs/02_model.ipynb #dba60f6a
 @patch(cls_method=True)
 def from_pretrained(cls:MusicTransformer,
-    path=None,         # a folder, a hub name, or `None` for the model that comes with the package
-    device='cpu',
-    verify:bool=False, # check that it gives the loss it was saved with
+    path:str|Path=None,       # a folder, a hub name, or `None` for the model that comes with the package
+    device:str|torch.device='cpu',
+    verify:bool=False,        # check that it gives the loss it was saved with
+    *,
+    revision:str=None,        # of a model of the hub: a branch, a tag or a commit; its main branch when left out
+    cache_dir:str|Path=None,  # where the hub's models are kept, if not where huggingface_hub keeps all
+    token:str|bool=None,      # for a private one, if you have not logged in
+    local_files_only:bool=False, # ask no network
 )->MusicTransformer:
-    "Load a checkpoint, in evaluation mode. `ValueError` names whatever does not fit."
-    folder = _checkpoint_folder(path)
+    "Load a checkpoint, in evaluation mode. `ValueError` names what does not fit, `FileNotFoundError` what is not there."
+    hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+    folder = _checkpoint_folder(path, **hub)
     model = cls(_config_in(folder))
     have,want = _weights_in(folder),model.state_dict()
     _check_weights(have, want, folder)
