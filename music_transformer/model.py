@@ -1091,7 +1091,7 @@ def from_pretrained(cls:MusicTransformer,
     token:str|bool=None,      # for a private one, if you have not logged in
     local_files_only:bool=False, # ask no network
 )->MusicTransformer:
-    "Load a checkpoint, in evaluation mode. `ValueError` names what does not fit, `FileNotFoundError` what is not there."
+    "Load a checkpoint, in evaluation mode. An error names what does not fit, or is not there."
     hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
     folder = _checkpoint_folder(path, **hub)
     model = cls(_config_in(folder))

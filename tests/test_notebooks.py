@@ -77,7 +77,6 @@ def test_how_do_i(tmp_path):
             r = subprocess.run([sys.executable, f'program{i}.py'], cwd=tmp_path, env=env, capture_output=True, text=True)
             assert r.returncode==0, text+r.stderr
     from music_transformer.data import read_midi
-    from music_transformer.model import MusicTransformer
     from music_transformer.training import read_metrics
     assert all(len(read_midi(tmp_path/f'composed/piece-{i}.mid')) for i in range(1, 11))
     assert read_midi(tmp_path/'continued.mid').seconds>read_midi(tmp_path/'my.mid').seconds+3
