@@ -8,7 +8,7 @@ FACTS = settings.ini setup.py pyproject.toml constraints.txt
 .PHONY: help music lab check test export style docs readme examples wheel-test listening-test judge fuzz corpus-speed trial clean
 
 help: ## what there is
-	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-14s%s\n' "$$name" "$$what"; done
+	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-16s%s\n' "$$name" "$$what"; done
 
 music: $(VENV)/.music ## sets itself up and composes thirty seconds into out/
 	$(BIN)/mt-compose --seconds 30 --seed 1 --out out

@@ -15,7 +15,7 @@ def step(what, *words, **kw):
 
 def environment(folder):
     "An empty environment; where its commands are."
-    subprocess.run([sys.executable, '-m', 'venv', folder], check=True)
+    step(f'python -m venv {folder.name}', sys.executable, '-m', 'venv', folder)
     return folder/('Scripts' if os.name=='nt' else 'bin')
 
 def size(folder): return sum(o.stat().st_size for o in folder.rglob('*') if o.is_file() and not o.is_symlink())/1e6
