@@ -1,5 +1,5 @@
 "What is handed out: the sdist and the wheel as built from what git holds, and the workflows that hand them out."
-import json, os, re, shutil, subprocess, sys, tarfile, zipfile
+import os, re, shutil, subprocess, sys, tarfile, zipfile
 from email import message_from_string
 from pathlib import Path
 import pytest, yaml
