@@ -9,6 +9,7 @@ __all__ = ['command', 'options', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_co
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
 import os, sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial, wraps
@@ -22,7 +23,7 @@ from .directions import Wish
 from .settings import SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range
 
 # %% ../nbs/07_cli.ipynb #c801f79a
-def command(f):
+def command(f:Callable):
     "A `call_parse` command that answers a user's mistake with one sentence and exit status 2."
     @wraps(f)
     def _f(*args, **kw):
@@ -184,7 +185,8 @@ def _held_out(out, store)->str:
     kept = sum(o.split=='validation' for o in store.pieces)
     before = f'{first["val_loss"]:.3f} before, ' if not first['step'] else ''
     where = f'{kept} pieces' if kept>1 else 'one piece'
-    return f'Nats per token on the {where} kept for validation: {before}{best["val_loss"]:.3f} at step {best["step"]}.\n'
+    now = f'{best["val_loss"]:.3f} at step {best["step"]}'
+    return f'Nats per token on the {where} kept for validation: {before}{now}.\n'
 
 # %% ../nbs/07_cli.ipynb #00e82f50
 def _store(path, out, resume):

@@ -10,6 +10,7 @@ __all__ = ['miditok_names', 'to_names', 'from_names', 'miditok_tokenizer', 'to_m
 # %% ../nbs/01e_miditok_bridge.ipynb #238e02b0
 from functools import cache
 import numpy as np
+from numpy.typing import ArrayLike
 from .processor import NOTE_OFF, VELOCITY, PAD, _checked, decode, encode, touches
 
 # %% ../nbs/01e_miditok_bridge.ipynb #a55225a0
@@ -30,7 +31,7 @@ def miditok_names()->tuple: # of 391
 
 # %% ../nbs/01e_miditok_bridge.ipynb #df8942a2
 def to_names(
-    ids, # a piece, or part of one: array, list or tensor
+    ids:ArrayLike, # a piece, or part of one: array, list or tensor
 )->list: # of strings
     "Our ids in MidiTok's words."
     ids = _checked(ids)
@@ -46,7 +47,7 @@ def to_names(
 def _ids(): return {name: i for i,name in enumerate(miditok_names())}
 
 def from_names(
-    names, # of a whole piece, with or without its BOS and EOS
+    names:list, # of a whole piece, with or without its BOS and EOS
 )->np.ndarray: # (N,) uint16: as `encode` writes it
     "MidiTok's words as our ids. `ValueError` names a word that is none of the 391."
     raw,known = [],_ids()
@@ -69,7 +70,7 @@ def miditok_tokenizer(): # a `miditok.MIDILike`
 
 # %% ../nbs/01e_miditok_bridge.ipynb #befc1e47
 def to_miditok(
-    ids, # a piece, or part of one: array, list or tensor
+    ids:ArrayLike, # a piece, or part of one: array, list or tensor
 ):       # a `miditok.TokSequence`, which `miditok_tokenizer().decode` turns into a score
     "Our ids as MidiTok's tokens."
     vocab,names = miditok_tokenizer().vocab,to_names(ids)
@@ -77,7 +78,7 @@ def to_miditok(
     return TokSequence(tokens=names, ids=[vocab[o] for o in names])
 
 def from_miditok(
-    tokens, # a `miditok.TokSequence` of `miditok_tokenizer`, or its numbers
+    tokens:object, # a `miditok.TokSequence` of `miditok_tokenizer`, or its numbers
 )->np.ndarray: # (N,) uint16: as `encode` writes it
     "MidiTok's tokens of a whole piece as our ids."
     numbers = getattr(tokens, 'ids', tokens)

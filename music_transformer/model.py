@@ -41,7 +41,7 @@ _BINS = PAD-VELOCITY # velocity bins 0 to 31; 32 is none yet
 
 class State:
     "What the ids so far say, for B streams."
-    def __init__(self, B:int=1, device=None):
+    def __init__(self, B:int=1, device:str|torch.device=None):
         self.down = torch.zeros(B, 128, dtype=torch.bool, device=device)   # keys that sound
         self.struck = torch.full((B, 128), _LONG_AGO, device=device)       # step of each key's last strike
         self.now = torch.zeros(B, dtype=torch.long, device=device)         # steps since the beginning
@@ -82,7 +82,7 @@ def _push(b, i, down, struck, now, velocity):
 
 # %% ../nbs/02_model.ipynb #a91d6d1b
 def running_max(
-    x,       # array or tensor
+    x:np.ndarray|Tensor, # array or tensor
     dim:int,
 ):           # of the same shape
     "The largest value so far along a dimension. (By NumPy on a CPU: torch takes four times as long.)"
@@ -174,8 +174,8 @@ _AGES,_SIDE,_REACH = 24,6,26           # classes of age, of keys that sound on o
 _KINDS = 2*_AGES + _SIDE**2 + 2*_REACH # 136
 
 def key_classes(
-    down, # (B, ..., 128) keys that sound: an array or a tensor
-    age,  # (B, ..., 128) the age class of each, 0 to 23
+    down:np.ndarray|Tensor, # (B, ..., 128) keys that sound: an array or a tensor
+    age:np.ndarray|Tensor, # (B, ..., 128) the age class of each, 0 to 23
 ):        # (B, ..., 4, 128): age and down, from 0; how many on both sides, from 48; the next below, 84; above, 110
     "What each key is, apart from its name."
     xp,B = _library(down),len(down)
@@ -310,14 +310,14 @@ class Conv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(n, D))
 
-    def forward(self, x:Tensor, cache=None)->Tensor: # (B, T, D) to (B, T, D)
+    def forward(self, x:Tensor, cache:'Cache'=None)->Tensor: # (B, T, D) to (B, T, D)
         kind = x.device.type
         if torch.is_autocast_enabled(kind): x = x.to(torch.get_autocast_dtype(kind))
         T,w = x.shape[1],self.weight.to(x.dtype)
         if cache is not None: x = cache.with_latest(self, x, len(w)-1)
         return _Convolve.apply(x, w)[:,-T:]
 
-    def newest(self, x:Tensor, cache)->Tensor: # (B, D) to (B, D): one id a stream
+    def newest(self, x:Tensor, cache:'Cache')->Tensor: # (B, D) to (B, D): one id a stream
         last = cache.with_latest(self, x[:,None], len(self.weight)-1)
         return x + (last*self.weight.flip(0)).sum(1)
 
@@ -427,7 +427,7 @@ def _room(self:Cache, i, k):
 # %% ../nbs/02_model.ipynb #730fde0b
 @patch
 def with_latest(self:Cache,
-    name,
+    name:nn.Module,
     x:Tensor, # (B, T, D)
     n:int,
 )->Tensor:    # (B, n+T, D)
@@ -609,9 +609,9 @@ def _check_ids(name, ids, V, B=None):
 # %% ../nbs/02_model.ipynb #30f31adc
 @patch
 def trace(self:MusicTransformer,
-    ids,   # (B, T)
-    cache, # or `None`
-    past,  # (B, P) ids before these
+    ids:Tensor, # (B, T)
+    cache:'Cache', # or `None`
+    past:Tensor, # (B, P) ids before these
 )->dict:
     "What the `State` says after each id. A cache keeps its state on the CPU, to be moved on id by id."
     home = ids.device if cache is None else 'cpu'
@@ -654,11 +654,11 @@ def _asked(ids, cache):
 # %% ../nbs/02_model.ipynb #d76188e1
 @patch
 def read(self:MusicTransformer,
-    ids,     # (B, T)
-    pos,     # (T,) their positions
-    s,       # their trace
-    echo,    # their echo
-    said,    # and directions
+    ids:Tensor, # (B, T)
+    pos:Tensor, # (T,) their positions
+    s:dict,  # their trace
+    echo:dict, # their echo
+    said:Tensor, # and directions
 )->Tensor:   # (B, T, D)
     "What goes into the first block."
     x = self.embed(ids)
@@ -675,8 +675,8 @@ def _sinusoids(pos, D):
 # %% ../nbs/02_model.ipynb #f8201189
 @patch
 def turn(self:MusicTransformer,
-    pos,  # (T,) positions
-    s,    # a trace
+    pos:Tensor, # (T,) positions
+    s:dict, # a trace
 )->tuple: # cosines and sines (1 or B, H, T, d/2), or `None`
     "The angles of all heads: events for the first, seconds for the others."
     cfg = self.cfg
@@ -693,9 +693,9 @@ def turn(self:MusicTransformer,
 # %% ../nbs/02_model.ipynb #55a991b1
 @patch
 def say(self:MusicTransformer,
-    x,      # (B, T, D) what leaves the blocks
-    s,      # the trace
-    echo,   # and the echo
+    x:Tensor, # (B, T, D) what leaves the blocks
+    s:dict, # the trace
+    echo:dict, # and the echo
 )->Tensor:  # (B, T, vocab_size)
     "The logits, and on them what is wished for and echoed."
     logits = self.head(x)
@@ -849,7 +849,7 @@ def give(self:Step, a:np.ndarray)->Tensor:
 
 @patch
 def read(self:Step,
-    heard, # what the streams say
+    heard:'_Heard', # what the streams say
 )->Tensor: # (B, D)
     "What goes into the first block."
     rows = np.array(heard.rows).T+self.first[:-1]
@@ -886,7 +886,7 @@ def turn(self:Step,
 @patch
 def say(self:Step,
     y:Tensor, # (B, n) what stands behind the blocks
-    heard,    # what the streams say
+    heard:'_Heard', # what the streams say
 )->Tensor:    # (B, V)
     "The logits, and on them what is wished for and echoed."
     y = y.float().cpu().numpy()
