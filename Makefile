@@ -5,10 +5,10 @@ BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help music lab check test export style docs readme examples listening-test judge fuzz corpus-speed engine-speed trial clean
+.PHONY: help music lab check test export style docs readme examples wheel-test listening-test judge fuzz corpus-speed engine-speed trial clean
 
 help: ## what there is
-	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-14s%s\n' "$$name" "$$what"; done
+	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-16s%s\n' "$$name" "$$what"; done
 
 music: $(VENV)/.music ## sets itself up and composes thirty seconds into out/
 	$(BIN)/mt-compose --seconds 30 --seed 1 --out out
@@ -51,6 +51,9 @@ examples: $(VENV)/.dev ## the pieces in examples/, anew
 	  $(BIN)/mt-compose --primer examples/prelude.mid --seconds 30 --seed $$s --out examples/prelude-continued || exit; \
 	done
 	$(BIN)/python docs/studio.py
+
+wheel-test: ## builds wheel and sdist from a clean clone, installs them into an empty environment, composes there
+	$(PYTHON) tests/wheel.py
 
 listening-test: $(VENV)/.dev ## a page on which people rate pieces blindly, out/listening.html
 	$(BIN)/python docs/listening.py $(ARGS)

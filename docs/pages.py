@@ -159,6 +159,7 @@ def main(out):
     shutil.copytree(root/'examples', out/'examples'); shutil.copy(root/'LICENSE', out)
     (out/'docs').mkdir(); shutil.copy(root/'docs/rooms.svg', out/'docs')
     card = (root/f'{lib}/pretrained/README.md').read_text(encoding='utf-8')
+    card = card.replace(f'{get_config().doc_host}{get_config().doc_baseurl}/', 'index.ipynb')
     (out/'model-card.md').write_text(re.sub(r'\A---\n.*?\n---\n', '', card, flags=re.S), encoding='utf-8')
     (out/'pieces.md').write_text(pieces((out/'examples/README.md').read_text(encoding='utf-8')), encoding='utf-8')
     shown = sorted((root/'examples').glob('*.ipynb'))

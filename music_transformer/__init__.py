@@ -21,7 +21,7 @@ _names = dict(
 _home = {name: room for room,names in _names.items() for name in names}
 __all__ = ['load', *_home]
 
-def load(path=None, **kw):
+def load(path:str=None, **kw):
     "The packaged model, or one from a folder, a run, or the hub: `MusicTransformer.from_pretrained`."
     return import_module('.model', __name__).MusicTransformer.from_pretrained(path, **kw)
 

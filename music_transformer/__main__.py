@@ -7,7 +7,7 @@ def commands()->dict:
     found = entry_points(group='console_scripts')
     return {o.name[3:]: o for o in found if o.value.startswith('music_transformer.')}
 
-def overview(name)->int:
+def overview(name:str)->int:
     "Print the commands; 2 if a strange one was asked for."
     from music_transformer import cli
     for k,o in sorted(commands().items()): print(f'  {k:12}{getattr(cli, o.attr).__doc__.splitlines()[0]}')

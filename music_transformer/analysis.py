@@ -14,6 +14,7 @@ __all__ = ['feature_names', 'plot_events', 'plot_model', 'curves', 'plot_curves'
 from itertools import product
 from pathlib import Path
 import numpy as np, torch
+from numpy.typing import ArrayLike
 from .data import Performance, read_midi
 from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, EOS, STEP, elapsed, encode
 from .model import MusicTransformer, ModelConfig
@@ -111,7 +112,7 @@ _quantities = dict(accuracy='accuracy', loss='cross-entropy, nats per token', sm
                    running_mean='cross-entropy, running mean')
 
 def curves(
-    run, # a run folder, or any folder with a metrics.csv
+    run:str|Path, # a run folder, or any folder with a metrics.csv
     what:str='loss', # 'accuracy', 'loss', 'smooth_loss' or 'running_mean' (of the loss)
 )->tuple: # steps and values of the training, the same of the validation: two lists of pairs
     "One quantity of a run, by step; empty where the run did not record it. `ValueError` if there are no metrics."
@@ -133,8 +134,8 @@ def _curve(ax, train, val):
 
 # %% ../nbs/06_analysis.ipynb #3fe24d05
 def plot_curves(
-    run, # a run folder, or any folder with a metrics.csv
-    what=('accuracy','loss','smooth_loss'), # one of them, or several side by side; see `curves`
+    run:str|Path, # a run folder, or any folder with a metrics.csv
+    what:str|tuple=('accuracy','loss','smooth_loss'), # one of them, or several side by side; see `curves`
     validation:bool=True, # draw the validation too, from its first look on; else the training alone, whole
 ): # matplotlib figure
     "Accuracy, cross-entropy and smooth cross-entropy by step, as far as the run has recorded them."
@@ -150,7 +151,7 @@ def plot_curves(
 
 # %% ../nbs/06_analysis.ipynb #c05700a2
 def cost(
-    run, # a run folder, or any folder with a metrics.csv
+    run:str|Path, # a run folder, or any folder with a metrics.csv
 )->dict: # steps, tokens, minutes, tokens_per_s, memory_gb; tokens_in_pass and passes, `None` within the first pass
     "What a run cost, its looks at the validation split and its samples left out. `ValueError` if there are no metrics."
     rows = [r for r in read_metrics(run) if 'tokens_per_s' in r]
@@ -173,7 +174,7 @@ def _looks(rows)->list:
 
 # %% ../nbs/06_analysis.ipynb #437a6c8e
 def read_looks(
-    folder, # of run folders, or of folders with a metrics.csv each
+    folder:str|Path, # of run folders, or of folders with a metrics.csv each
 )->dict: # name of each run: its looks at the validation split, dicts of tokens, minutes, loss, accuracy
     "How the runs in a folder stood at each look. The minutes are tokens by the median speed of the run."
     found = {o.parent.name: _looks(read_metrics(o.parent)) for o in sorted(Path(folder).glob('*/metrics.csv'))}
@@ -185,7 +186,7 @@ def read_looks(
 
 # %% ../nbs/06_analysis.ipynb #936fd24f
 def plot_looks(
-    folder, # as for `read_looks`
+    folder:str|Path, # as for `read_looks`
 ): # matplotlib figure
     "Validation loss of several runs, by tokens read and by minutes."
     fig,axs = _axes(1, 2, (10,3.4), sharey=True)
@@ -200,7 +201,7 @@ def plot_looks(
 
 # %% ../nbs/06_analysis.ipynb #4271e0e2
 def read_samples(
-    run, # a run folder with samples/step-000100.mid and so on
+    run:str|Path, # a run folder with samples/step-000100.mid and so on
 )->dict: # step: `Performance`
     "What a run composed on its way. `ValueError` if nothing."
     found = sorted((Path(run)/'samples').glob('*-*.mid'))
@@ -212,7 +213,7 @@ def read_samples(
 _kinds = dict(on='key down', off='key up', shift='time', velocity='velocity')
 
 def plot_kinds(
-    result, # what `evaluate` returned
+    result:dict, # what `evaluate` returned
 ): # matplotlib figure
     "What each kind of event costs: one of them, and all together; and how often the likeliest is right."
     kinds = [result['kinds'][k] for k in _kinds]
@@ -250,7 +251,7 @@ def loss_by_position(
 
 # %% ../nbs/06_analysis.ipynb #faa211c7
 def plot_positions(
-    nats, # (context,) what `loss_by_position` returned
+    nats:np.ndarray, # (context,) what `loss_by_position` returned
 ): # matplotlib figure
     "Loss by place in the window, averaged in ever wider groups."
     edges = np.unique(np.geomspace(1, len(nats)+1, 18).astype(int))
@@ -280,7 +281,7 @@ def _overheard(model, part, ids)->tuple: # what it is given (a tuple), and what 
 @torch.no_grad()
 def attention_weights(
     model:MusicTransformer,
-    ids,            # (T,)
+    ids:ArrayLike, # (T,)
     layer:int=0,    # negative ones count from the last
 )->torch.Tensor:    # (H, T, T); row i looks at column j
     "How much each event attends to each earlier one, for every head of a layer."
@@ -293,7 +294,7 @@ def attention_weights(
 
 # %% ../nbs/06_analysis.ipynb #9c10f704
 def places(
-    ids, # (T,)
+    ids:ArrayLike, # (T,)
 )->dict: # of (T,) arrays
     "Where each event stands: counted in events, in notes struck, in seconds."
     ids = np.asarray(ids, np.int64)
@@ -306,9 +307,9 @@ def _distances(w, at):
 
 # %% ../nbs/06_analysis.ipynb #6618d84b
 def look_back(
-    w,     # (H, T, T) attention weights
-    at,    # (T,) one of `places`
-    edges, # (bins+1,) of distance
+    w:np.ndarray, # (H, T, T) attention weights
+    at:np.ndarray, # (T,) one of `places`
+    edges:np.ndarray, # (bins+1,) of distance
 )->np.ndarray: # (H, bins) shares; what lies beyond the edges is missing
     "How the attention of each head is spread over distance, the mean of all events."
     back,weights = _distances(w, at)
@@ -316,8 +317,8 @@ def look_back(
 
 # %% ../nbs/06_analysis.ipynb #5926566d
 def half_within(
-    w,  # (H, T, T) attention weights
-    at, # (T,) one of `places`
+    w:np.ndarray, # (H, T, T) attention weights
+    at:np.ndarray, # (T,) one of `places`
 )->np.ndarray: # (H,)
     "The distance within which half of each head's attention lies."
     back,weights = _distances(w, at)
@@ -341,7 +342,7 @@ def _plot_back(axs, w, at, edges, n):
 # %% ../nbs/06_analysis.ipynb #c3ad47cd
 def plot_attention(
     model:MusicTransformer,
-    ids,            # (T,) the music it listens to, at most one window
+    ids:ArrayLike, # (T,) the music it listens to, at most one window
     layer:int=-1,
     seconds:float=8., # how far back is drawn
     notes:int=36,
@@ -380,7 +381,7 @@ def _silence(ids):
 
 # %% ../nbs/06_analysis.ipynb #c5d94be4
 def plot_ends(
-    ends, others, # (N,) and (M,) what `end_chances` returned
+    ends:np.ndarray, others:np.ndarray, # (N,) and (M,) what `end_chances` returned
 ): # matplotlib figure
     "The chance of an end, where there is one and where there is none."
     fig,ax = _axes()
@@ -453,7 +454,7 @@ def _shares(counts): # (..., bins)
 
 # %% ../nbs/06_analysis.ipynb #1b31d395
 def histograms(
-    performances, # a list of them, or what this function returned
+    performances:list|dict, # a list of them, or what this function returned
 )->dict: # name: (bins,) shares
     "Histograms of `features` over some performances, each summing to 1."
     if isinstance(performances, dict): return {k: np.asarray(performances[k]) for k in _bins}
@@ -466,7 +467,7 @@ def _common(a, b): # (..., bins) shares twice
     return np.minimum(a, b).sum(-1)
 
 def overlaps(
-    a, b, # lists of performances, or their `histograms`
+    a:list|dict, b:list|dict, # lists of performances, or their `histograms`
 )->dict: # name: 0 to 1
     "How much the distributions of two sets of performances have in common."
     ha,hb = histograms(a),histograms(b)
@@ -495,8 +496,8 @@ def _distribution(ax, k, shares, names):
 
 # %% ../nbs/06_analysis.ipynb #9841e746
 def plot_distributions(
-    a, b=None, # lists of performances, or their `histograms`; `b` may be left out
-    names=('real','composed'),
+    a:list|dict, b:list|dict=None, # lists of performances, or their `histograms`; `b` may be left out
+    names:tuple=('real','composed'),
 ): # matplotlib figure
     "The histograms of two sets, one over the other, with their overlap."
     sets = [histograms(o) for o in (a,b) if o is not None]
@@ -519,7 +520,7 @@ def _shades(ax, v, low, high, rows, columns, size=10):
 
 # %% ../nbs/06_analysis.ipynb #6d8bf70a
 def plot_overlaps(
-    columns, # name of each column: what `overlaps` returned
+    columns:dict, # name of each column: what `overlaps` returned
 ): # matplotlib figure
     "Overlaps as a table in colour, with the mean of each column."
     v = np.array([[o[k] for o in columns.values()] for k in feature_names])
@@ -536,8 +537,8 @@ def _numbers(o, of)->dict:
     return {k: float(of(v)) for k,v in o.items()}
 
 def overlap_noise(
-    real, # a list of performances, or their `histograms`
-    composed, # a list of performances
+    real:list|dict, # a list of performances, or their `histograms`
+    composed:list, # a list of performances
     draws:int=400,
 )->tuple: # two of name: number, with the `mean` of all
     "The overlaps of two sets, and their standard deviation if the second were drawn again (bootstrap)."
@@ -548,7 +549,7 @@ def overlap_noise(
 
 # %% ../nbs/06_analysis.ipynb #f85b726b
 def overlap_ceiling(
-    real,  # a list of performances
+    real:list, # a list of performances
     n:int, # so many of them, against all the others
     draws:int=400,
 )->tuple: # two of name: number, with the `mean` of all
@@ -561,11 +562,11 @@ def overlap_ceiling(
 # %% ../nbs/06_analysis.ipynb #2d59dbdd
 def sweep(
     model:MusicTransformer,
-    real,  # a list of performances
-    temperatures=(.8,.9,1.,1.1,1.2,1.3),
-    top_ps=(.9,.95,.98,.99,1.),
+    real:list, # a list of performances
+    temperatures:tuple|list=(.8,.9,1.,1.1,1.2,1.3),
+    top_ps:tuple|list=(.9,.95,.98,.99,1.),
     tokens:int=1024,    # in each piece
-    seeds=range(1,25),  # a piece each
+    seeds:list|range=range(1,25), # a piece each
 )->dict: # plain numbers, for `plot_sweep` or a JSON file
     "Compose a piece for each seed with each setting, and see how much they have in common with real ones."
     seeds,rows = list(seeds),[]
@@ -589,7 +590,7 @@ def _plot_settings(ax, r, k, name, size=8):
 
 # %% ../nbs/06_analysis.ipynb #2f1beb34
 def plot_sweep(
-    r, # what `sweep` returned
+    r:dict, # what `sweep` returned
 ): # matplotlib figure
     "Each setting's overlap with real music: the mean, large, and each feature; in brackets the ceiling, the darkest."
     import matplotlib.pyplot as plt

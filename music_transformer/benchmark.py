@@ -60,7 +60,7 @@ def take_turns(
 def attention_times(
     cfg:ModelConfig, train:TrainConfig, # for the sizes
     repeat:int=7,
-    device='cpu',
+    device:str='cpu',
 )->dict: # seconds
     "Forward and backward: ours, the textbook's, and the best plain causal attention."
     d = cfg.d_model//cfg.n_heads
@@ -79,7 +79,7 @@ def _in_bf16(train, device):
     return precision=='bf16'
 
 # %% ../nbs/08_benchmark.ipynb #b5662dec
-def step_fn(cfg:ModelConfig, train:TrainConfig, textbook:bool=False, device='cpu'):
+def step_fn(cfg:ModelConfig, train:TrainConfig, textbook:bool=False, device:str='cpu'):
     "A function that makes one training step on random windows."
     torch.manual_seed(0)
     device = torch.device(device)
@@ -107,7 +107,7 @@ def _matrix(model, more=0):
     return table.new_ones(n//1024, 1024)
 
 # %% ../nbs/08_benchmark.ipynb #ed824ca3
-def products_fn(cfg:ModelConfig, train:TrainConfig, device='cpu'):
+def products_fn(cfg:ModelConfig, train:TrainConfig, device:str='cpu'):
     "A function that multiplies as often as the weights do in a training step, and nothing else."
     a = _matrix(MusicTransformer(cfg).to(device))
     if _in_bf16(train, a.device): a = a.bfloat16()
@@ -115,7 +115,7 @@ def products_fn(cfg:ModelConfig, train:TrainConfig, device='cpu'):
     return lambda: a@x
 
 # %% ../nbs/08_benchmark.ipynb #c7719152
-def step_times(cfg:ModelConfig, train:TrainConfig, repeat:int=7, device='cpu')->dict: # seconds
+def step_times(cfg:ModelConfig, train:TrainConfig, repeat:int=7, device:str='cpu')->dict: # seconds
     "A training step, ours and the textbook's, and its products alone."
     ours = step_fn(cfg, train, device=device)
     textbook = step_fn(cfg, train, True, device)
@@ -171,7 +171,7 @@ def generation_times(
     cfg:ModelConfig,
     tokens:int=10_000, # where it is late in a piece
     repeat:int=200,
-    device='cpu',
+    device:str='cpu',
 )->dict: # seconds
     "An event, and a reading; early and late, without the grammar, eight pieces at once; by full recomputation."
     torch.manual_seed(0)

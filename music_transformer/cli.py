@@ -9,6 +9,7 @@ __all__ = ['command', 'options', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_co
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
 import os, sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
 from functools import partial, wraps
@@ -22,7 +23,7 @@ from .directions import Wish
 from .settings import SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range
 
 # %% ../nbs/07_cli.ipynb #c801f79a
-def command(f):
+def command(f:Callable):
     "A `call_parse` command that answers a user's mistake with one sentence and exit status 2."
     @wraps(f)
     def _f(*args, **kw):
@@ -165,14 +166,27 @@ def _train(store, what, train, out, resume, samples):
     from accelerate import PartialState
     from music_transformer.model import MusicTransformer
     from music_transformer.training import fit, models_in
-    say = print if PartialState().is_main_process else lambda *_: None
+    say = print if PartialState().is_main_process else lambda *_,**kw: None
     model = MusicTransformer(what) if isinstance(what, ModelConfig) else what
     say(f'{model.n_params:,} parameters; {len(store.split("train")):,} tokens to learn from: {store}')
     watch = samples and partial(_watch, n=samples)
     progress = 'lines' if is_cli(mt_train) and not sys.stderr.isatty() else True
     fit(store, what, train, out, resume, watch, progress)
     step = loads((out/'last/run.json').read_text())['step']
+    say(_held_out(out, store), end='')
     say(f'{step} steps: {models_in(out)}. Curves, samples and sound: tensorboard --logdir {out}')
+
+def _held_out(out, store)->str:
+    "What the looks at the validation split came to, and what it was before, where a trained model began."
+    from music_transformer.training import read_metrics
+    looks = [o for o in read_metrics(out) if 'val_loss' in o]
+    if not looks: return ''
+    best,first = min(looks, key=lambda o: o['val_loss']),looks[0]
+    kept = sum(o.split=='validation' for o in store.pieces)
+    before = f'{first["val_loss"]:.3f} before, ' if not first['step'] else ''
+    where = f'{kept} pieces' if kept>1 else 'one piece'
+    now = f'{best["val_loss"]:.3f} at step {best["step"]}'
+    return f'Nats per token on the {where} kept for validation: {before}{now}.\n'
 
 # %% ../nbs/07_cli.ipynb #00e82f50
 def _store(path, out, resume):

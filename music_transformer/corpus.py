@@ -129,7 +129,7 @@ def download_maestro()->Path:
 MIDI_NAMES = '.mid','.midi','.kar','.smf','.rmi' # how the names of MIDI files end
 
 def corpus(
-    source, # a zip, a folder of MIDI, one MIDI file, or 'maestro', which downloads the official archive
+    source:str|Path, # a zip, a folder of MIDI, one MIDI file, or 'maestro', which downloads the official archive
 )->Corpus: # of `Piece`, in the order of their names; `left` and `missing` name what is not read and what is not there
     "The pieces of a corpus, with MAESTRO's official split where its table is there."
     path = download_maestro() if str(source)=='maestro' else Path(source)
@@ -295,7 +295,7 @@ def _can_start():
         return False
 
 # %% ../nbs/01a_corpus.ipynb #07198bca
-def is_store(path)->bool:
+def is_store(path:str|Path)->bool:
     "Whether `path` looks like a token store, a folder or a packed one."
     return Path(path).suffix=='.npz' or (restore_folder(path)/'store.json').exists()
 
@@ -318,8 +318,8 @@ def _is_pack(path):
 
 # %% ../nbs/01a_corpus.ipynb #4c936779
 def prepare(
-    source, # a zip, a folder of MIDI, or 'maestro'; or a token store, to pack or unpack it
-    out,    # the store's folder, or a file NAME.npz; a store that is there is replaced once the new one is whole
+    source:str|Path, # a zip, a folder of MIDI, or 'maestro'; or a token store, to pack or unpack it
+    out:str|Path, # the store's folder, or a file NAME.npz; a store that is there is replaced once the new one is whole
     n_workers:int=0, # processes beside this one: one for each core when 0, none when 1
     progress:bool=True, # show a bar that counts files
 ): # the `TokenStore`, opened
@@ -406,7 +406,7 @@ def _is_whole(tokens, pieces, n_tokens):
 class TokenStore:
     "A prepared corpus. `ValueError` if there is no store, or one that is broken or of another vocabulary."
     def __init__(self,
-        path, # the folder that `prepare` wrote, which is mapped from disk; or a packed file, which is read into memory
+        path:str|Path, # the folder that `prepare` wrote, mapped from disk; or a packed file, read into memory
     ):
         self.path = path = Path(path) if str(path).endswith('.npz') else restore_folder(path)
         again = 'make it again with mt-prepare.'
@@ -439,7 +439,7 @@ class TokenStore:
 # %% ../nbs/01a_corpus.ipynb #a210a075
 @patch
 def pack(self:TokenStore,
-    path, # NAME.npz, half the size of the folder
+    path:str|Path, # NAME.npz, half the size of the folder
 )->Path:
     "Write the store as one file for a journey. `TokenStore` opens it as it is; `prepare` makes a folder of it again."
     path = Path(path)

@@ -83,7 +83,7 @@ COMPOSED = ['#1e59cd','#6b52d4','#9d4ec8','#c64cac','#e65086','#f96056','#fb7e11
 PRIMER = ['#0c7554','#0c815e','#228d68','#329873','#3fa47e','#4daf89','#59bb94','#66c7a0']
 
 def shade(
-    velocity, # (...)
+    velocity:np.ndarray, # (...)
 )->np.ndarray: # (...) 0 to 7
     "Which of the colours a velocity has; pianists seldom leave 20-115."
     return np.clip((np.asarray(velocity).astype(int)-20)//12, 0, 7)
@@ -100,7 +100,7 @@ def given_and_new(p:Performance)->list: # of (`Performance`, its colours)
 @patch
 def plot(
     self:Performance,
-    ax=None, # a matplotlib axis; a new one when `None`
+    ax:object=None, # a matplotlib axis; a new one when `None`
     wide:float=None, # seconds that it will show; all when `None`
 ): # the axis
     "Draw the piano roll: a bar a note, coloured by velocity."
@@ -189,7 +189,7 @@ def to_pretty_midi(self:Performance): # a `pretty_midi.PrettyMIDI`
     return pm
 
 @patch(cls_method=True)
-def from_pretty_midi(cls:Performance, pm, title:str='')->Performance:
+def from_pretty_midi(cls:Performance, pm:object, title:str='')->Performance:
     "All instruments but drums, as one piano, with the pedals applied: see `midi`, which brings it."
     import_module('music_transformer.midi')
     return cls.from_pretty_midi(pm, title)

@@ -11,6 +11,7 @@ __all__ = ['DIRECTIONS', 'AHEAD', 'COMPOSERS', 'EDGES', 'N_CLASSES', 'ahead', 'c
 # %% ../nbs/01d_directions.ipynb #8425448d
 from dataclasses import dataclass
 import numpy as np
+from numpy.typing import ArrayLike
 from fastcore.basics import patch
 from .settings import check, setting
 from .processor import elapsed, touches, NOTE_OFF, TIME_SHIFT, STEP
@@ -30,7 +31,7 @@ def _told(ids):
 
 # %% ../nbs/01d_directions.ipynb #493d59ed
 def ahead(
-    ids, # (N,) one piece, as `encode` writes it
+    ids:ArrayLike, # (N,) one piece, as `encode` writes it
 )->np.ndarray: # (N, 4) float32: `DIRECTIONS` of what follows each id; NaN where nothing does
     "What the next ten seconds hold, from each place of a piece."
     now,down,sums = _told(np.asarray(ids).astype(np.int64))
@@ -64,7 +65,7 @@ EDGES = dict(notes_per_second=np.array([2, 4, 5.5, 7, 8.5, 10, 11.5, 13, 15, 17.
 N_CLASSES = 15 # of each direction, unsaid included; as many as the composers need
 
 def classes(
-    values,  # (N, 4) as `ahead` gives them
+    values:np.ndarray, # (N, 4) as `ahead` gives them
     up:int=0, # semitones by which they are transposed
 )->np.ndarray: # (N, 4) uint8, 1 to 12; 0 where nothing follows
     "The class of each number."
@@ -82,7 +83,7 @@ class Ahead:
     def __len__(self): return len(self.values)
 
 def piece_ahead(
-    ids,             # (N,) a piece
+    ids:ArrayLike, # (N,) a piece
     composer:str='', # as a corpus has it
 )->Ahead:
     "The directions after each id of a piece."

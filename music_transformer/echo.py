@@ -12,6 +12,7 @@ __all__ = ['GROUP', 'TOLD', 'N_KINDS', 'NOT_DUE', 'GIVE_UP', 'LONG', 'Group', 'M
 # %% ../nbs/01b_echo.ipynb #5c7770be
 from dataclasses import dataclass, field, fields, replace
 import numpy as np
+from numpy.typing import ArrayLike
 from fastcore.basics import patch
 from .processor import elapsed, touches, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP
 
@@ -57,7 +58,7 @@ class Memory:
 class Echo:
     "What the piece so far says of what comes next."
     def __init__(self,
-        plan=(), # returns that are told when their time comes: see "A plan of returns"
+        plan:tuple|list=(), # returns that are told when their time comes: see "A plan of returns"
     ):
         self.plan,self.told,self.returned = list(plan),None,[]
         self.directions = [0]*5 # what is asked for meanwhile: see `directions`
@@ -77,7 +78,7 @@ class Echo:
             self.now += i-TIME_SHIFT+1
             if self.open and self.now>self.groups[-1].start+GROUP: self.finish()
 
-    def strike(self, key):
+    def strike(self, key:int):
         if not self.open: self.groups.append(Group(self.now))
         self.open = True
         self.groups[-1].keys.append(key)
@@ -134,7 +135,7 @@ class Echoes:
     def __len__(self): return len(self.now)
 
 # %% ../nbs/01b_echo.ipynb #501736f7
-def groups_of(ids):
+def groups_of(ids:ArrayLike):
     "The step after each id; of each strike its group, key and velocity bin; the step at which each group starts."
     now = elapsed(ids)
     strike = np.flatnonzero(ids<NOTE_OFF)
@@ -146,7 +147,7 @@ def groups_of(ids):
 
 # %% ../nbs/01b_echo.ipynb #ec63a89a
 def echoes(
-    ids, # (N,) one piece
+    ids:ArrayLike, # (N,) one piece
 )->Echoes:
     "The echo after each id."
     ids = np.asarray(ids).astype(int)
@@ -247,7 +248,7 @@ GIVE_UP = 4 # groups in a row that were not as told
 LONG = 12   # groups of a stretch that is worth telling
 
 def move_on(
-    tops,       # the top key of each earlier group
+    tops:ArrayLike, # the top key of each earlier group
     source:int, # the one that was told
     top:int,    # what was played, at the height of the earlier place
 )->tuple:       # the group that comes next there; whether what was played was as told
@@ -285,7 +286,7 @@ def joined(
     return Echoes(*(np.concatenate([getattr(o, f.name) for o in moved]) for f in fields(Echoes)))
 
 def stream_echoes(
-    ids,          # (N,) pieces that follow one another, each from its `sos` on
+    ids:ArrayLike, # (N,) pieces that follow one another, each from its `sos` on
     told:float=0, # share of the long stretches that are told
     rng:np.random.Generator=None, # draws them
 )->Echoes:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import islice
 import numpy as np, torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from .files import progress_bar
@@ -38,7 +39,7 @@ def surprises(
 
 # %% ../nbs/03a_evaluation.ipynb #3f71f21d
 def smoothed(
-    true, every,     # what `surprises` gives, or sums of it
+    true:Tensor, every:Tensor,     # what `surprises` gives, or sums of it
     smoothing:float, # probability spread over the 388 events
 ):
     "Label-smoothed cross-entropy."
@@ -109,7 +110,7 @@ def _foreseen(model, spans, context, batch_size):
 @torch.no_grad()
 def foresee(
     model:MusicTransformer,
-    spans, # (ids, begin, end) of each: a piece, the first place that is asked for, the one after the last
+    spans:list, # (ids, begin, end) of each: a piece, the first place that is asked for, the one after the last
     context:int=512, # ids that are attended to, at most; a span may hold as many
     batch_size:int=16,
 ): # yields log-probabilities (end-begin, V) of ids[begin:end] for each span
@@ -131,7 +132,7 @@ def eval_windows(
 
 # %% ../nbs/03a_evaluation.ipynb #23f75bc3
 def spans_of(
-    ids, # (N,) a piece
+    ids:ArrayLike, # (N,) a piece
     context:int=512,
 )->list: # for `foresee`
     "A whole piece by the protocol."
@@ -162,14 +163,14 @@ class Measured:
     @property
     def loss(self): return self.nats/self.tokens
 
-    def add(self, i:int, more, where):
+    def add(self, i:int, more:'Measured', where:np.ndarray):
         "Add to the sums of piece `i` what was measured there."
         for k,v in vars(more).items(): getattr(self, k)[i] += v[where].sum()
 
 # %% ../nbs/03a_evaluation.ipynb #be787a21
 def measure(
     logp:Tensor,         # (n, V) what was foreseen
-    ids,                 # (n,) what came
+    ids:ArrayLike, # (n,) what came
     may:np.ndarray=None, # (n, V) what may follow, of all
 )->Measured:
     "How well some ids were foreseen."

@@ -9,6 +9,7 @@ __all__ = ['check_names', 'all_or_none', 'write_file', 'check_writable', 'new_fo
 
 # %% ../nbs/000_files.ipynb #2f34c76c
 import os, shutil
+from collections.abc import Iterable
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -60,7 +61,7 @@ def all_or_none(
             raise _about(e.filename2 or paths[0], e) from None
 
 # %% ../nbs/000_files.ipynb #a26fabf4
-def write_file(path, data:bytes)->Path:
+def write_file(path:str|Path, data:bytes)->Path:
     "Write `data` to `path` whole or not at all."
     with all_or_none(path) as [new], open(new, 'wb') as f:
         f.write(data)
@@ -69,7 +70,7 @@ def write_file(path, data:bytes)->Path:
     return Path(path)
 
 def check_writable(
-    folder,
+    folder:str|Path,
     *names, # of files
 ):
     "`OSError` if nothing can be written in `folder`, or where it is to be, or not under one of the names."
@@ -96,7 +97,7 @@ def _hold(lock, path):
 
 # %% ../nbs/000_files.ipynb #4428b374
 @contextmanager
-def new_folder(path):
+def new_folder(path:str|Path):
     "A fresh folder to fill; it takes the place of `path` only if the block ends without an error."
     path = Path(os.path.realpath(path))                  # behind a link, the folder itself
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,7 @@ def _clear(path, new, old):
     if restore_folder(path).exists(): shutil.rmtree(old, ignore_errors=True) # else it is all there is
 
 # %% ../nbs/000_files.ipynb #4b0c92dc
-def restore_folder(path)->Path:
+def restore_folder(path:str|Path)->Path:
     "Undo a replacement of folder `path` that was killed between its two renames."
     path = Path(path)
     if path.exists(): return path                        # the folder one stands in, '.', too
@@ -134,7 +135,7 @@ def restore_folder(path)->Path:
 
 # %% ../nbs/000_files.ipynb #a74d9010
 def progress_bar(
-    items=None,     # to go through; `None` where the bar is moved by hand
+    items:Iterable=None, # to go through; `None` where the bar is moved by hand
     show:bool=True,
     **how,          # what tqdm takes
 ):

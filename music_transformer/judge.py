@@ -259,7 +259,7 @@ def minutes(
         rows = [rows[i] for i in chosen]
     return [decode(store[i])[-60:] for i in rows]
 
-def pieces_in(folder)->list: # of `Performance`
+def pieces_in(folder:str|Path)->list: # of `Performance`
     "The MIDI files of a folder, in the order of their names. `ValueError` if there are none."
     found = sorted(o for o in Path(folder).iterdir() if o.suffix.lower() in MIDI_NAMES)
     if not found: raise ValueError(f'{folder} holds no MIDI files.')

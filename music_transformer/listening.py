@@ -32,7 +32,7 @@ def _loudness(p)->float:
 
 def listening_test(
     groups:dict,  # whose: list of `Performance`, of half a minute or so each
-    out='listening.html', # the page; the key is written beside it as NAME-key.csv
+    out:'str|Path'='listening.html', # the page; the key is written beside it as NAME-key.csv
     seed:int=0,   # of the codes
 )->Path:
     "Write the page and its key: both, or neither. `ValueError` without pieces."
@@ -125,7 +125,7 @@ def _mean(x):
 
 def listening_results(
     *paths, # the files that listeners saved
-    key,    # the key that was written beside the page
+    key:str|Path, # the key that was written beside the page
 )->dict:    # question: means and intervals by group, and the corrected chance of each difference
     "Sum up a listening test. `ValueError` without files, or for one of another test."
     if not paths: raise ValueError('there are no answers yet: name the files that the page saved.')

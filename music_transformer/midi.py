@@ -10,6 +10,7 @@ __all__ = ['META', 'next_strike', 'sustain', 'sostenuto', 'MidiError', 'events',
 
 # %% ../nbs/00a_midi.ipynb #59ccd600
 import io
+from typing import BinaryIO
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ def _changes(*columns):
 def next_strike(
     start:np.ndarray, # (N,) strikes, in any unit of time
     pitch:np.ndarray, # (N,)
-    last,             # what to say where there is none
+    last:float|np.ndarray, # what to say where there is none
 )->np.ndarray:        # (N,)
     "When each note's pitch is next struck, later than itself."
     order = np.lexsort((start, pitch))
@@ -49,7 +50,7 @@ def sustain(
     pitch:np.ndarray, # (N,)
     time:np.ndarray,  # (P,) moments of controller 64, in order
     value:np.ndarray, # (P,) its values; 64 and above is down
-    last=None,        # the end of the piece; of these notes and messages when `None`
+    last:float=None,  # the end of the piece; of these notes and messages when `None`
 )->np.ndarray:        # (N,) when each note falls silent
     "Let each note released under the pedal sound until the pedal goes up or its own pitch is struck again."
     if not len(time) or not len(end): return end
@@ -68,7 +69,7 @@ def sostenuto(
     pitch:np.ndarray, # (N,)
     time:np.ndarray,  # (P,) moments of controller 66, in order
     value:np.ndarray, # (P,) its values; 64 and above is down
-    last,             # the end of the piece
+    last:float,       # the end of the piece
 )->np.ndarray:        # (N,) when each note is let go
     "Let the keys that are down as the middle pedal goes down sound until it comes up, or until they are struck again."
     down = value>=64
@@ -292,7 +293,7 @@ def _unwrapped(raw, what):
 
 # %% ../nbs/00a_midi.ipynb #e26cbc5c
 def read_midi(
-    src, # path, bytes, or an open binary file
+    src:str|Path|bytes|BinaryIO, # path, bytes, or an open binary file
     title:str='', # the file's name when left out
 )->Performance: # pedals applied, instruments merged, drums left out; `info` counts these
     "Read a MIDI file as one piano. `MidiError` if it holds no performance."
@@ -325,7 +326,7 @@ def _heard(instrument, last):
 @patch(cls_method=True)
 def from_pretty_midi(
     cls:Performance,
-    pm, # a `pretty_midi.PrettyMIDI`
+    pm:object, # a `pretty_midi.PrettyMIDI`
     title:str='',
 )->Performance:
     "All instruments but drums, as one piano, with the pedals applied."
@@ -348,7 +349,7 @@ def _one_a_millisecond(n):
 
 def write_midi(
     p:Performance,
-    path, # where; an existing file is replaced whole
+    path:str|Path, # where; an existing file is replaced whole
 )->Path:
     "Write `p` as a standard MIDI file: a note at a time on each pitch, each of them a millisecond at least."
     n = _one_a_millisecond(p.notes)

@@ -19,7 +19,10 @@ from itertools import pairwise
 from pathlib import Path
 import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
-from huggingface_hub import PyTorchModelHubMixin, save_torch_model, snapshot_download
+from huggingface_hub import EvalResult, ModelCard, ModelCardData, PyTorchModelHubMixin
+from huggingface_hub import save_torch_model, snapshot_download
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
+from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from safetensors.torch import load_file
 from fastcore.basics import patch
 from .files import write_file
@@ -38,7 +41,7 @@ _BINS = PAD-VELOCITY # velocity bins 0 to 31; 32 is none yet
 
 class State:
     "What the ids so far say, for B streams."
-    def __init__(self, B:int=1, device=None):
+    def __init__(self, B:int=1, device:str|torch.device=None):
         self.down = torch.zeros(B, 128, dtype=torch.bool, device=device)   # keys that sound
         self.struck = torch.full((B, 128), _LONG_AGO, device=device)       # step of each key's last strike
         self.now = torch.zeros(B, dtype=torch.long, device=device)         # steps since the beginning
@@ -79,7 +82,7 @@ def _push(b, i, down, struck, now, velocity):
 
 # %% ../nbs/02_model.ipynb #a91d6d1b
 def running_max(
-    x,       # array or tensor
+    x:np.ndarray|Tensor, # array or tensor
     dim:int,
 ):           # of the same shape
     "The largest value so far along a dimension. (By NumPy on a CPU: torch takes four times as long.)"
@@ -171,8 +174,8 @@ _AGES,_SIDE,_REACH = 24,6,26           # classes of age, of keys that sound on o
 _KINDS = 2*_AGES + _SIDE**2 + 2*_REACH # 136
 
 def key_classes(
-    down, # (B, ..., 128) keys that sound: an array or a tensor
-    age,  # (B, ..., 128) the age class of each, 0 to 23
+    down:np.ndarray|Tensor, # (B, ..., 128) keys that sound: an array or a tensor
+    age:np.ndarray|Tensor, # (B, ..., 128) the age class of each, 0 to 23
 ):        # (B, ..., 4, 128): age and down, from 0; how many on both sides, from 48; the next below, 84; above, 110
     "What each key is, apart from its name."
     xp,B = _library(down),len(down)
@@ -307,14 +310,14 @@ class Conv(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(n, D))
 
-    def forward(self, x:Tensor, cache=None)->Tensor: # (B, T, D) to (B, T, D)
+    def forward(self, x:Tensor, cache:'Cache'=None)->Tensor: # (B, T, D) to (B, T, D)
         kind = x.device.type
         if torch.is_autocast_enabled(kind): x = x.to(torch.get_autocast_dtype(kind))
         T,w = x.shape[1],self.weight.to(x.dtype)
         if cache is not None: x = cache.with_latest(self, x, len(w)-1)
         return _Convolve.apply(x, w)[:,-T:]
 
-    def newest(self, x:Tensor, cache)->Tensor: # (B, D) to (B, D): one id a stream
+    def newest(self, x:Tensor, cache:'Cache')->Tensor: # (B, D) to (B, D): one id a stream
         last = cache.with_latest(self, x[:,None], len(self.weight)-1)
         return x + (last*self.weight.flip(0)).sum(1)
 
@@ -424,7 +427,7 @@ def _room(self:Cache, i, k):
 # %% ../nbs/02_model.ipynb #730fde0b
 @patch
 def with_latest(self:Cache,
-    name,
+    name:nn.Module,
     x:Tensor, # (B, T, D)
     n:int,
 )->Tensor:    # (B, n+T, D)
@@ -540,7 +543,7 @@ class Block(nn.Module):
         return x + self.drop(self.ff(h))
 
 # %% ../nbs/02_model.ipynb #777f59de
-class MusicTransformer(nn.Module, PyTorchModelHubMixin, license='cc-by-nc-sa-4.0', tags=['music','midi','piano']):
+class MusicTransformer(nn.Module, PyTorchModelHubMixin):
     "A decoder over the 391 ids: `model(ids)` gives the logits of each next id."
     def __init__(self, cfg:ModelConfig=None):
         super().__init__()
@@ -606,9 +609,9 @@ def _check_ids(name, ids, V, B=None):
 # %% ../nbs/02_model.ipynb #30f31adc
 @patch
 def trace(self:MusicTransformer,
-    ids,   # (B, T)
-    cache, # or `None`
-    past,  # (B, P) ids before these
+    ids:Tensor, # (B, T)
+    cache:'Cache', # or `None`
+    past:Tensor, # (B, P) ids before these
 )->dict:
     "What the `State` says after each id. A cache keeps its state on the CPU, to be moved on id by id."
     home = ids.device if cache is None else 'cpu'
@@ -651,11 +654,11 @@ def _asked(ids, cache):
 # %% ../nbs/02_model.ipynb #d76188e1
 @patch
 def read(self:MusicTransformer,
-    ids,     # (B, T)
-    pos,     # (T,) their positions
-    s,       # their trace
-    echo,    # their echo
-    said,    # and directions
+    ids:Tensor, # (B, T)
+    pos:Tensor, # (T,) their positions
+    s:dict,  # their trace
+    echo:dict, # their echo
+    said:Tensor, # and directions
 )->Tensor:   # (B, T, D)
     "What goes into the first block."
     x = self.embed(ids)
@@ -672,8 +675,8 @@ def _sinusoids(pos, D):
 # %% ../nbs/02_model.ipynb #f8201189
 @patch
 def turn(self:MusicTransformer,
-    pos,  # (T,) positions
-    s,    # a trace
+    pos:Tensor, # (T,) positions
+    s:dict, # a trace
 )->tuple: # cosines and sines (1 or B, H, T, d/2), or `None`
     "The angles of all heads: events for the first, seconds for the others."
     cfg = self.cfg
@@ -690,9 +693,9 @@ def turn(self:MusicTransformer,
 # %% ../nbs/02_model.ipynb #55a991b1
 @patch
 def say(self:MusicTransformer,
-    x,      # (B, T, D) what leaves the blocks
-    s,      # the trace
-    echo,   # and the echo
+    x:Tensor, # (B, T, D) what leaves the blocks
+    s:dict, # the trace
+    echo:dict, # and the echo
 )->Tensor:  # (B, T, vocab_size)
     "The logits, and on them what is wished for and echoed."
     logits = self.head(x)
@@ -846,7 +849,7 @@ def give(self:Step, a:np.ndarray)->Tensor:
 
 @patch
 def read(self:Step,
-    heard, # what the streams say
+    heard:'_Heard', # what the streams say
 )->Tensor: # (B, D)
     "What goes into the first block."
     rows = np.array(heard.rows).T+self.first[:-1]
@@ -883,7 +886,7 @@ def turn(self:Step,
 @patch
 def say(self:Step,
     y:Tensor, # (B, n) what stands behind the blocks
-    heard,    # what the streams say
+    heard:'_Heard', # what the streams say
 )->Tensor:    # (B, V)
     "The logits, and on them what is wished for and echoed."
     y = y.float().cpu().numpy()
@@ -919,15 +922,94 @@ def _save_pretrained(self:MusicTransformer, save_directory):
     write_file(folder/'config.json', json.dumps(asdict(self.cfg), indent=1).encode())
     write_file(folder/'reference.json', json.dumps(dict(ids=ids, loss=loss)).encode())
 
+# %% ../nbs/02_model.ipynb #3b39bc5a
+_CARD = """---
+{{ card_data }}
+---
+# A Music Transformer for solo piano
+
+It composes and continues piano music, event by event. {{ size }}
+
+```python
+import music_transformer as mt
+model = mt.load('owner/model')             # this folder, or its name on the hub
+piece = mt.generate(model, seconds=20, seed=1)
+mt.write_piece(piece, 'piece')             # MIDI, MP3 and a piano roll
+```
+
+{{ numbers }}
+
+## Where it comes from
+
+[The code](https://github.com/music-transformer/music_transformer),
+[the lessons](https://music-transformer.github.io/music_transformer/),
+[the paper](https://arxiv.org/abs/1809.04281) (Huang et al., 2018). It learned from {{ data }}.
+
+## Licence
+
+{{ terms }}
+"""
+
+# %% ../nbs/02_model.ipynb #6cfa2312
+_TERMS = {'cc-by-nc-sa-4.0': 'CC BY-NC-SA 4.0 (https://creativecommons.org/licenses/by-nc-sa/4.0/). '
+    'The weights have it from MAESTRO (Hawthorne et al., ICLR 2019): use, share and change them with credit to it, '
+    'not for commercial purposes, and pass on what you change under the same terms. '
+    'The same care is due to what they compose.'}
+
+def _numbers(scores)->str:
+    "What `evaluate` found, in two sentences."
+    if not scores: return 'No loss has been measured yet.'
+    size = f'{scores["pieces"]} pieces, {scores["tokens"]:,} tokens, each scored once'
+    per_note,per_second = f'{scores["nats_per_note"]:.2f} per note',f'{scores["nats_per_second"]:.1f} per second'
+    return (f'On the {scores["split"]} split ({size}) its loss is {scores["nats_per_token"]:.3f} nats per token: '
+            f'{per_note}, {per_second} of music.')
+
+# %% ../nbs/02_model.ipynb #2051de0a
+_METRICS = dict( # of `evaluate`: its kind, its name
+    nats_per_token=('loss', 'nats per token'),
+    nats_per_note=('loss', 'nats per note'),
+    nats_per_second=('loss', 'nats per second of music'),
+    accuracy=('accuracy', 'accuracy'))
+
+def _results(scores, data)->list: # of `EvalResult`
+    "What `evaluate` found, as the hub wants it."
+    task = dict(task_type='text-generation', task_name='Piano music, event by event')
+    where = dict(dataset_type=data, dataset_name=data, dataset_split=scores['split'])
+    every = task|where
+    return [EvalResult(metric_type=kind, metric_name=name, metric_value=round(scores[k], 4), **every)
+            for k,(kind,name) in _METRICS.items()]
+
+# %% ../nbs/02_model.ipynb #2342e0c2
+_ON_THE_HUB = dict( # of every model of this kind
+    library_name='music_transformer',
+    pipeline_tag='text-generation', # where the hub keeps those that write music as tokens
+    tags=['midi','music','music-generation','piano','pytorch_model_hub_mixin'])
+
+@patch
+def generate_model_card(self:MusicTransformer,
+    scores:dict=None,              # what `evaluate` returned; it becomes the card's `model-index`
+    data:str='maestro-v3.0.0',     # what the model learned from
+    license:str='cc-by-nc-sa-4.0', # another one only if nothing of MAESTRO is in it, nor in what it began with
+)->ModelCard:
+    "The card that `save_pretrained` and `push_to_hub` write; they hand on their `model_card_kwargs`."
+    c = self.cfg
+    size = f'{self.n_params:,} parameters: width {c.d_model}, {c.n_layers} layers, {c.n_heads} heads.'
+    known = dict(model_name='music_transformer', eval_results=_results(scores, data)) if scores else {}
+    about = ModelCardData(datasets=[data], license=license, **_ON_THE_HUB, **known)
+    said = dict(size=size, numbers=_numbers(scores), data=data, terms=_TERMS.get(license, f'{license}.'))
+    return ModelCard.from_template(about, template_str=_CARD, **said)
+
 # %% ../nbs/02_model.ipynb #7a7b48e1
-def _checkpoint_folder(path):
+def _checkpoint_folder(path, **hub):
     "The folder of a checkpoint: the packaged one, a local one, or one fetched from the hub."
+    if hub['revision'] and (path is None or Path(path).is_dir()):
+        raise ValueError('a revision belongs to a model of the hub; leave it out for a folder or the packaged model.')
     if path is None: return Path(str(files('music_transformer')))/'pretrained'
     path = Path(path)
     if (path/'last').is_dir(): return _of_run(path)
     if path.is_dir(): return path
     local = path.exists() or str(path).startswith(('.','/','~'))
-    if not local and len(path.parts)==2: return _from_hub(path.as_posix())
+    if not local and len(path.parts)==2: return _from_hub(path.as_posix(), **hub)
     raise FileNotFoundError(f'{path} is not a checkpoint; give the folder of one, or a hub name such as owner/model.')
 
 # %% ../nbs/02_model.ipynb #88dcd687
@@ -938,11 +1020,21 @@ def _of_run(path):
     raise ValueError(f'{path} is a run that has no model yet; go on with it (mt-train --resume), or wait.')
 
 # %% ../nbs/02_model.ipynb #b57859e0
-def _from_hub(name):
-    try: return Path(snapshot_download(name, allow_patterns=['*.json','*.safetensors']))
+_REFUSED = { # by the hub: the first that fits
+    GatedRepoError: 'is closed on the hub; ask its owner there, then log in (hf auth login) or give a token',
+    RepositoryNotFoundError: 'is neither a folder here nor a model that the hub shows; '
+        'if it is private, log in (hf auth login) or give a token',
+    RevisionNotFoundError: 'has no revision {revision} on the hub',
+    LocalEntryNotFoundError: 'is no folder here, and no copy of it was fetched before; it needs a network once',
+    Exception: 'is neither a folder here nor a model that the hub would give ({error})'}
+
+def _from_hub(name, revision, **how)->Path:
+    "The folder of a model of the hub, fetched if it is not here yet."
+    try: return Path(snapshot_download(name, revision=revision, allow_patterns=['*.json','*.safetensors'], **how))
     except Exception as e:
-        why = f'is neither a folder here nor a model that the hub would give ({type(e).__name__}).'
-        raise FileNotFoundError(f'{name} {why}') from None
+        why = next(said for kind,said in _REFUSED.items() if isinstance(e, kind))
+        said = why.format(revision=revision, error=type(e).__name__)
+        raise FileNotFoundError(f'{name} {said}.') from None
 
 # %% ../nbs/02_model.ipynb #6a2df608
 def _config_in(folder)->ModelConfig:
@@ -990,12 +1082,18 @@ def _verify(model, folder):
 # %% ../nbs/02_model.ipynb #dba60f6a
 @patch(cls_method=True)
 def from_pretrained(cls:MusicTransformer,
-    path=None,         # a folder, a hub name, or `None` for the model that comes with the package
-    device='cpu',
-    verify:bool=False, # check that it gives the loss it was saved with
+    path:str|Path=None,       # a folder, a hub name, or `None` for the model that comes with the package
+    device:str|torch.device='cpu',
+    verify:bool=False,        # check that it gives the loss it was saved with
+    *,
+    revision:str=None,        # of a model of the hub: a branch, a tag or a commit; its main branch when left out
+    cache_dir:str|Path=None,  # where the hub's models are kept, if not where huggingface_hub keeps all
+    token:str|bool=None,      # for a private one, if you have not logged in
+    local_files_only:bool=False, # ask no network
 )->MusicTransformer:
-    "Load a checkpoint, in evaluation mode. `ValueError` names whatever does not fit."
-    folder = _checkpoint_folder(path)
+    "Load a checkpoint, in evaluation mode. An error names what does not fit, or is not there."
+    hub = dict(revision=revision, cache_dir=cache_dir, token=token, local_files_only=local_files_only)
+    folder = _checkpoint_folder(path, **hub)
     model = cls(_config_in(folder))
     have,want = _weights_in(folder),model.state_dict()
     _check_weights(have, want, folder)

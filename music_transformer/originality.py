@@ -16,6 +16,7 @@ from functools import cache
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
+from numpy.typing import ArrayLike
 from fastcore.basics import patch
 from .files import write_file
 from .data import Performance
@@ -27,7 +28,7 @@ from .echo import groups_of
 GRAM = 8 # intervals that are looked for together: nine notes
 
 def in_order(
-    ids, # (N,) a piece
+    ids:ArrayLike, # (N,) a piece
 )->tuple: # keys and steps of its notes
     "The notes of a piece one after another; those of a chord from low to high."
     _,group,key,_,start = groups_of(np.asarray(ids).astype(np.int64))
@@ -61,7 +62,7 @@ def winnow(
 
 # %% ../nbs/06a_originality.ipynb #1c4320fb
 def marks(
-    ids, # (N,) a piece
+    ids:ArrayLike, # (N,) a piece
 )->np.ndarray: # (M,) uint32
     "What the index keeps of a piece."
     key,step = in_order(ids)
@@ -121,7 +122,7 @@ VERSION = 'intervals-1'
 
 @patch
 def save(self:Index,
-    path, # NAME.npz
+    path:str|Path, # NAME.npz
 )->Path:
     "Write the index as one file."
     buf = io.BytesIO()
@@ -132,7 +133,7 @@ def save(self:Index,
 
 @patch(cls_method=True)
 def load(cls:Index,
-    path=None, # what `save` wrote; MAESTRO's, which comes with the package, when `None`
+    path:str|Path=None, # what `save` wrote; MAESTRO's, which comes with the package, when `None`
 )->Index:
     "Read an index. `ValueError` if it is none, or of another version."
     path = Path(path or str(files('music_transformer'))+'/originality.npz')
@@ -171,7 +172,7 @@ def _hits(index, h):
 
 # %% ../nbs/06a_originality.ipynb #4b58ba98
 def shared_runs(
-    ids, # (N,) a piece
+    ids:ArrayLike, # (N,) a piece
     index:Index,
 )->list: # of `Run`, the longest first
     "What the piece shares with those in the index."
@@ -220,7 +221,7 @@ class Originality:
     names: list = field(repr=False, default_factory=list)
 
 def originality(
-    p, # a `Performance`, or ids
+    p:Performance|ArrayLike, # a `Performance`, or ids
     index:Index=None, # MAESTRO's, which comes with the package, when `None`
 )->Originality:
     "How much of a piece stands in the training set. `ValueError` for a piece of fewer than nine notes."
@@ -261,7 +262,7 @@ def _chance(index, n, seconds)->float:
 
 # %% ../nbs/06a_originality.ipynb #f2103dbf
 def index_of(
-    path, # what `save` wrote, or a token store
+    path:str|Path, # what `save` wrote, or a token store
 )->Index:
     "The index in a file, or that of a corpus."
     if Path(path).is_dir(): return build_index(TokenStore(path))

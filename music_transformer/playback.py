@@ -96,7 +96,7 @@ def _save(fig, path):
 # %% ../nbs/05_playback.ipynb #c8fc4d36
 def write_roll(
     p:Performance,
-    path, # .png; .svg and .pdf too
+    path:str|Path, # .png; .svg and .pdf too
 )->Path:
     "The piano roll as a picture, a minute or less in a row. (Of more than twelve minutes, a twelfth.)"
     n,begin,wide = _rows(p)
@@ -114,7 +114,7 @@ def write_roll(
 
 # %% ../nbs/05_playback.ipynb #e3640dd9
 def piece_files(
-    path, # without an ending
+    path:str|Path, # without an ending
 )->list: # of paths
     "The files of a piece: MIDI, MP3 and piano roll."
     return [Path(f'{path}{o}') for o in ('.mid','.mp3','.png')]
@@ -122,8 +122,8 @@ def piece_files(
 # %% ../nbs/05_playback.ipynb #f5329a64
 def write_piece(
     p:Performance,
-    path, # without an ending: `piece-1` for piece-1.mid, piece-1.mp3 and piece-1.png
-    soundfont=None, # a path; else see `find_soundfont`
+    path:str|Path, # without an ending: `piece-1` for piece-1.mid, piece-1.mp3 and piece-1.png
+    soundfont:str|Path=None, # a path; else see `find_soundfont`
 )->list: # of paths
     "Write a piece as MIDI, MP3 and piano roll: all three, or none. `OSError` for a full disk or an impossible name."
     paths = piece_files(path)
@@ -315,8 +315,8 @@ def _below(p, sound, note):
 # %% ../nbs/05_playback.ipynb #b274628c
 def player(
     p:Performance,
-    soundfont=None, # a path; else see `find_soundfont`
-    sound=None,     # an MP3 of it, if there is one: it is not rendered again
+    soundfont:str|Path=None, # a path; else see `find_soundfont`
+    sound:str|Path=None, # an MP3 of it, if there is one: it is not rendered again
 )->str: # HTML
     "A performance to hear and watch: one piece of HTML that needs nothing else."
     if not len(p): return _silent(p, 'Silence: this performance has no notes.')
@@ -333,9 +333,9 @@ def _repr_html_(self:Performance, soundfont=None):
 
 # %% ../nbs/05_playback.ipynb #3df38eac
 def compare(
-    performances, # two or more
-    titles=None,  # one each; their own when `None`
-    soundfont=None,
+    performances:list, # two or more
+    titles:list=None, # one each; their own when `None`
+    soundfont:str|Path=None,
 ): # an `IPython.display.HTML`
     "Players side by side, or one above the other where the page is narrow."
     from IPython.display import HTML

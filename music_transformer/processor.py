@@ -11,6 +11,7 @@ __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS',
 # %% ../nbs/01_processor.ipynb #70b77a5e
 from importlib import import_module
 import numpy as np
+from numpy.typing import ArrayLike
 from .data import Performance, note_dtype
 
 # %% ../nbs/01_processor.ipynb #ad26d8c8
@@ -109,7 +110,7 @@ def _checked(ids):
     return ids
 
 def decode(
-    ids, # any ids: array, list or tensor
+    ids:ArrayLike, # any ids: array, list or tensor
 )->Performance:
     "Turn ids into a performance. Never fails on ids of the vocabulary: what makes no sense is passed over."
     ids = _checked(ids)
@@ -170,7 +171,7 @@ class Grammar:
 
 # %% ../nbs/01_processor.ipynb #f9dc0ecd
 def legal(
-    ids,            # (N,) a piece from its `sos` on
+    ids:ArrayLike, # (N,) a piece from its `sos` on
 )->np.ndarray:      # (N, V) bool
     "What may follow each of the ids."
     g,ok = Grammar(),np.empty((len(ids), VOCAB_SIZE), bool)

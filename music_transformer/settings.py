@@ -15,13 +15,13 @@ from .processor import VOCAB_SIZE
 
 # %% ../nbs/01c_settings.ipynb #00a7d10d
 def setting(
-    default,
+    default:object,
     help:str,        # what it is, in a phrase with its unit
-    least=None,      # the smallest value that is allowed
-    most=None,       # the largest
-    above=None,      # it must be larger than this
-    below=None,      # it must be smaller than this
-    among=None,      # the words that are allowed
+    least:float=None, # the smallest value that is allowed
+    most:float=None, # the largest
+    above:float=None, # it must be larger than this
+    below:float=None, # it must be smaller than this
+    among:tuple=None, # the words that are allowed
     free:bool=False, # may a resumed run change it?
 ):                   # a field of a dataclass
     "A setting with its meaning and its range."
@@ -54,7 +54,7 @@ def _fits(value, rule)->bool:
     return rule['below'] is None or value<rule['below']
 
 def check(
-    c, # an instance of a dataclass made of `setting`s
+    c:object, # an instance of a dataclass made of `setting`s
 ):
     "`ValueError` for the first setting that is of another kind or out of its range."
     for f in fields(c):

@@ -54,7 +54,7 @@ def _at_hand():
 
 # %% ../nbs/04a_sound.ipynb #6c53de0a
 def find_soundfont(
-    soundfont=None, # a path; when `None`, what the environment's SOUNDFONT names, or else the best at hand
+    soundfont:str|Path=None, # a path; when `None`, what the environment's SOUNDFONT names, or else the best at hand
 )->Path:
     "The soundfont to play with. `FileNotFoundError` if it is not there, `ValueError` if it is none."
     asked = soundfont or os.environ.get('SOUNDFONT')
@@ -179,7 +179,7 @@ def _piano_zones(t):
 
 # %% ../nbs/04a_sound.ipynb #b87c5242
 def read_piano(
-    path, # an .sf2 or .sf3 file
+    path:str|Path, # an .sf2 or .sf3 file
 )->tuple: # recordings as raw bytes, and a list of `Zone`s
     "What a soundfont says about its piano. `ValueError` if it is damaged, or says nothing."
     chunks = dict(_riff(np.memmap(path, mode='r')))
@@ -343,7 +343,7 @@ def _sound(piano, voice, key, n):
 # %% ../nbs/04a_sound.ipynb #2adabce0
 class Piano:
     "A soundfont's piano. Each string is made when it is first struck. `ValueError` for a rate out of 8000-192000 Hz."
-    def __init__(self, soundfont=None, sample_rate:int=44100):
+    def __init__(self, soundfont:str|Path=None, sample_rate:int=44100):
         if not 8000<=sample_rate<=192000: raise ValueError(f'sample_rate must lie in 8000-192000 Hz, not {sample_rate}')
         self.sample_rate = sample_rate
         self.samples,self.zones = read_piano(find_soundfont(soundfont))
@@ -562,7 +562,7 @@ def _the_piano(soundfont, sample_rate):
 # %% ../nbs/04a_sound.ipynb #77954b23
 def render(
     p:Performance,
-    soundfont=None,       # a path; else see `find_soundfont`
+    soundfont:str|Path=None, # a path; else see `find_soundfont`
     sample_rate:int=44100,
 )->np.ndarray:            # (N, 2) float32, its peak 1 dB below full scale
     "Play a performance: its seconds and two more for the last notes to fade. One second of silence if it has no notes."
@@ -609,8 +609,8 @@ def _encode(p, soundfont, sample_rate=44100, channels=2, **kw):
 # %% ../nbs/04a_sound.ipynb #8dbca72c
 def write_audio(
     p:Performance,
-    path,           # .wav, .flac, .mp3 or .ogg
-    soundfont=None, # a path; else see `find_soundfont`
+    path:str|Path,  # .wav, .flac, .mp3 or .ogg
+    soundfont:str|Path=None, # a path; else see `find_soundfont`
 )->Path:
     "Play a performance into a file, whole or not at all. `ValueError` for another ending, `OSError` for a full disk."
     ending = Path(path).suffix
@@ -623,7 +623,7 @@ def write_audio(
 # %% ../nbs/04a_sound.ipynb #1673e4c2
 def mp3(
     p:Performance,
-    soundfont=None,   # a path; else see `find_soundfont`
+    soundfont:str|Path=None, # a path; else see `find_soundfont`
     light:bool=False, # mono at 40 kbit/s; otherwise stereo at about 80
 )->bytes:
     "A performance as an MP3 that a page can carry."

@@ -12,6 +12,7 @@ __all__ = ['MEASURED', 'lr_factor', 'best_precision', 'keep_memory', 'orthogonal
 
 # %% ../nbs/03_training.ipynb #6d197633
 import csv, ctypes, json, math, platform, psutil, signal, sys, time
+from collections.abc import Callable, Iterable
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
@@ -99,16 +100,16 @@ def orthogonal(
 # %% ../nbs/03_training.ipynb #deae825e
 class Muon(torch.optim.Optimizer):
     "Momentum, then steps in orthogonal directions, as large as AdamW's (Liu et al. 2025)."
-    def __init__(self, params, lr:float, weight_decay:float=.1):
+    def __init__(self, params:list, lr:float, weight_decay:float=.1):
         super().__init__(params, dict(lr=lr, weight_decay=weight_decay))
 
     @torch.no_grad()
-    def step(self, closure=None):
+    def step(self, closure:Callable=None):
         for g in self.param_groups:
             for p in g['params']:
                 if p.grad is not None: self.move(p, g['lr'], g['weight_decay'])
 
-    def move(self, p, lr, weight_decay):
+    def move(self, p:Tensor, lr:float, weight_decay:float):
         "Move one matrix. The momentum is torch's: 0.95, with Nesterov's look ahead."
         m = self.state[p].setdefault('momentum_buffer', torch.zeros_like(p)).lerp_(p.grad, .05)
         direction = orthogonal(p.grad.lerp(m, .95))
@@ -193,7 +194,7 @@ def pieces(self:Feed, epoch:int):
         heard = stream_echoes(ids, c.told, told) if self.hears else None
         yield ids, heard, piece_ahead(ids, rows[n].composer) if self.directed else None
 
-def split_pieces(streams):
+def split_pieces(streams:Iterable):
     "The pieces in streams of ids."
     for ids in streams: yield from np.split(ids, np.flatnonzero(ids==SOS)[1:])
 
@@ -257,7 +258,7 @@ _CHARTS = dict( # of a column: the curve it is part of, the chart that this is d
 _COLUMNS = ['step', 'epoch', 'tokens', *_CHARTS]
 
 # %% ../nbs/03_training.ipynb #700dee02
-def read_metrics(run)->list: # of dicts
+def read_metrics(run:str|Path)->list: # of dicts
     "The rows of a run's `metrics.csv`, as numbers; what a row does not have is left out."
     text = (Path(run)/'metrics.csv').read_text(encoding='utf-8')
     head,*lines = text.rpartition('\n')[0].split('\n')                    # a line cut short was never written
@@ -272,8 +273,8 @@ class Log:
     def __init__(self,
         out:Path,
         step:int=0,     # rows after it are cut off
-        total=None,     # steps, for the bar
-        progress=False, # True: a bar; 'lines': a printed line for each row
+        total:int=None, # steps, for the bar
+        progress:bool|str=False, # True: a bar; 'lines': a printed line for each row
         main:bool=True, # other processes write nothing
     ):
         self.path,self.since,self.main,self.boards = Path(out)/'metrics.csv',step,main,{}
@@ -495,7 +496,7 @@ def settle(self:Run):
 
 # %% ../nbs/03_training.ipynb #5cd328d0
 @patch
-def tick(self:Run, signals)->bool:
+def tick(self:Run, signals:list)->bool:
     "Bring the clock up to date; was a stop asked for? All processes get one answer."
     acc,at = self.acc,self.at
     several = acc.num_processes>1
@@ -603,7 +604,7 @@ def means(self:Progress)->dict:
 @patch
 def report(self:Run,
     look:bool=False,       # look at the validation split, too
-    after_validation=None, # called then with the run; may add to its `row`
+    after_validation:Callable=None, # called then with the run; may add to its `row`
 )->bool:                   # is the run to be interrupted?
     "Write a row of metrics over the steps since the last one."
     self.settle()
@@ -619,7 +620,7 @@ def report(self:Run,
 
 # %% ../nbs/03_training.ipynb #f500e25e
 def run_settings(
-    out, # a run folder
+    out:str|Path, # a run folder
 )->tuple: # its `ModelConfig` and `TrainConfig`
     "The settings that a run was begun with, by an earlier version too. `ValueError` if it cannot go on here."
     path = Path(out)/'config.json'
@@ -632,7 +633,7 @@ def run_settings(
 
 # %% ../nbs/03_training.ipynb #8bfc80f0
 def models_in(
-    out, # a run folder
+    out:str|Path, # a run folder
 )->str:
     "Where the models of a run are, in words."
     best = 'no best one yet, for validation was not looked at'
@@ -640,7 +641,7 @@ def models_in(
     return f'the last model is in {out}/final, {best}'
 
 # %% ../nbs/03_training.ipynb #9b29ea88
-def free_folder(out):
+def free_folder(out:str|Path):
     "`ValueError` if a run cannot begin in the folder `out`."
     out = Path(out)
     if (out/'config.json').exists():
@@ -690,10 +691,10 @@ def fit(
     store:TokenStore,
     model_cfg:ModelConfig,    # or a model, to train it further
     train_cfg:TrainConfig,
-    out,                      # the run folder
+    out:str|Path,             # the run folder
     resume:bool=False,        # go on with the run that is there
-    after_validation=None,    # called with the `Run` after each look, in every process; a true answer interrupts it
-    progress=True,            # True: a bar; 'lines': a printed line for each row of metrics, for a log; False: neither
+    after_validation:Callable=None, # called with the `Run` after each look, in every process; a true answer stops it
+    progress:bool|str=True,   # True: a bar; 'lines': a printed line for each row of metrics, for a log; False: neither
 )->MusicTransformer: # the last weights; the best are in `out`/best
     "Train. Stops by epochs, steps, minutes, patience or ctrl-C, whichever comes first, and can go on from there."
     c,out = train_cfg,Path(out)

@@ -14,7 +14,7 @@ from statistics import fmean
 
 # %% ../nbs/09_tried.ipynb #cca1f461
 def read_trials(
-    path, # a file with one JSON object a line
+    path:str|Path, # a file with one JSON object a line
 )->list:  # of dicts; empty if there is no such file
     "The trials so far."
     path = Path(path)

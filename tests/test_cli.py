@@ -1,5 +1,5 @@
 "The commands as a shell sees them: good paths write what they say, mistakes get one sentence, status 2 and nothing half-written."
-import errno, io, json, os, shlex, shutil, subprocess, sys
+import errno, io, json, os, re, shlex, shutil, subprocess, sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields
 from pathlib import Path
@@ -99,6 +99,7 @@ def test_fine_tune_on_a_folder(corpus):
     said = run('mt-train', 'midi', '--from', 'run/final', '--out', 'tuned', '--max-steps', 20, '--lr', .003, '--samples', 0, cwd=corpus).stdout
     rows,state = read_metrics(corpus/'tuned'),json.loads((corpus/'tuned/last/run.json').read_text())
     assert '1 validation' in said or 'validation' in said and (corpus/'tuned/store/store.json').exists()
+    assert re.search(rf"kept for validation: {rows[0]['val_loss']:.3f} before, {state['best']:.3f} at step \d+\.\n", said)
     assert rows[0]['step']==0 and rows[0]['val_loss']>rows[-1]['val_loss']>=state['best']-1e-4 and state['step']==20
     a,b = (json.loads((corpus/o/'config.json').read_text()) for o in ('tuned/final','run/final'))
     assert a|dict(dropout=0)==b|dict(dropout=0)

@@ -2,6 +2,7 @@
 import json, os, re, shutil, subprocess, sys
 from pathlib import Path
 import pytest
+from hub import running
 
 root = Path(__file__).parent.parent
 notebooks = sorted((root/'nbs').glob('*.ipynb')) + sorted((root/'examples').glob('*.ipynb'))
@@ -63,30 +64,25 @@ def test_readme_code_runs():
 how = json.loads((root/'examples/how_do_i.ipynb').read_text())['cells']
 programs = [source(c) for c in how if c['cell_type']=='code' and not source(c).startswith('#| hide')]
 
-hub = '''
-import huggingface_hub, shutil
-def upload_folder(self, *, repo_id, folder_path, **kw): shutil.copytree(folder_path, f'hub/{repo_id}')
-huggingface_hub.HfApi.upload_folder = upload_folder
-huggingface_hub.HfApi.create_repo = lambda self, repo_id, private=None, **kw: type('Repo', (), dict(repo_id=repo_id))
-'''
-
 def test_how_do_i(tmp_path):
     "The ten programs, one after another, each a process of its own that knows nothing of the others but their files."
     assert len(programs)==10
     shutil.copy(root/'examples/prelude.mid', tmp_path/'my.mid')
     shutil.copytree(root/'examples/two-minutes', tmp_path/'my_midi')
     for o in (root/'examples/run/samples').glob('*.mid'): shutil.copy(o, tmp_path/'my_midi')
-    env = os.environ | dict(PYTHONPATH=str(root), MPLBACKEND='agg', IN_TEST='1')
-    for i,text in enumerate(programs):
-        (tmp_path/f'program{i}.py').write_text(hub*('push_to_hub' in text)+text)
-        r = subprocess.run([sys.executable, f'program{i}.py'], cwd=tmp_path, env=env, capture_output=True, text=True)
-        assert r.returncode==0, text+r.stderr
+    with running() as hub:
+        env = os.environ | dict(PYTHONPATH=str(root), MPLBACKEND='agg', IN_TEST='1', HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path/'hf'), HF_TOKEN=hub.token)
+        for i,text in enumerate(programs):
+            (tmp_path/f'program{i}.py').write_text(text)
+            r = subprocess.run([sys.executable, f'program{i}.py'], cwd=tmp_path, env=env, capture_output=True, text=True)
+            assert r.returncode==0, text+r.stderr
     from music_transformer.data import read_midi
-    from music_transformer.model import MusicTransformer
     from music_transformer.training import read_metrics
     assert all(len(read_midi(tmp_path/f'composed/piece-{i}.mid')) for i in range(1, 11))
     assert read_midi(tmp_path/'continued.mid').seconds>read_midi(tmp_path/'my.mid').seconds+3
     assert (tmp_path/'my.mp3').stat().st_size>50_000 and (tmp_path/'my.png').read_bytes()[1:4]==b'PNG'
     assert read_metrics(tmp_path/'mine')[-1]['step']==3
-    sent = MusicTransformer.from_pretrained(tmp_path/'hub/your-name/your-model', verify=True)
-    assert sent.n_params==MusicTransformer.from_pretrained(tmp_path/'mine/best').n_params
+    sent = hub.files('your-name/your-model')
+    best = next((tmp_path/'mine/best').glob('*.safetensors'))
+    assert hub.repos['your-name/your-model']['private'] and sent[best.name]==best.read_bytes()
+    assert 'my-pieces' in sent['README.md'].decode() and 'nats per token' in sent['README.md'].decode()

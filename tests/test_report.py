@@ -67,7 +67,7 @@ def test_over_fitting_is_shown(tmp_path, monkeypatch):
     matplotlib.use('agg')
     monkeypatch.chdir(path.parent)
     space,kept = {},tmp_path/'run'
-    exec(source(cells[0]).replace('from matplotlib_inline', '# ').replace('set_matplotlib_formats', '# '), space)
+    exec(source(cell('import numpy as np')).replace('from matplotlib_inline', '# ').replace('set_matplotlib_formats', '# '), space)
     whole = space['plot_curves']
     space['plot_curves'] = lambda run: (shutil.copytree(run, kept), whole(run))[1]
     exec(source(cell('often = TrainConfig')), space)
@@ -81,7 +81,7 @@ def test_no_recording_of_maestro_is_stored(): assert '<audio' not in outputs(cel
 
 def test_a_real_minute_plays_where_there_is_one(monkeypatch, tmp_path):
     space = {}
-    exec(source(cells[0]).replace('from matplotlib_inline', '# ').replace('set_matplotlib_formats', '# '), space)
+    exec(source(cell('import numpy as np')).replace('from matplotlib_inline', '# ').replace('set_matplotlib_formats', '# '), space)
     where = os.environ.get('MAESTRO_ZIP')
     monkeypatch.setattr(space['pooch'], 'os_cache', lambda name: tmp_path)
     monkeypatch.delenv('MAESTRO_ZIP', raising=False)
