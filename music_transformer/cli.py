@@ -325,6 +325,8 @@ def mt_compose(
     seed:int=1,             # another seed, another piece
     pieces:int=1,           # so many, composed together, with the seeds that follow
     tails:int=8,            # ways to go on near the end, of which the one with the likeliest end is taken
+    returns:str='drawn',    # when to go back: drawn, none, or when,from,to in seconds, such as '40,5,15 70,5,15'
+    guidance:float=1.,      # how many times wishes and returns count: 1 as the model learned, 2 twice
     out:str='.',            # folder for the files; those of the same name are replaced
     fill:str=None,          # a MIDI file to make anew in part, see --between
     accompany:str=None,     # a MIDI file, such as a melody, to add notes to
@@ -344,8 +346,12 @@ def mt_compose(
     given = _given_file(fill, accompany, vary, between, primer)
     places = _places(out, given or primer and (primer, 'continued'), seed, pieces)
     settings['seed'] = list(range(seed, seed+pieces))
+    if given and (returns!='drawn' or guidance!=1):
+        raise ValueError('--returns and --guidance have no say where notes are given.')
     if given: make = _round_file(*given, between, keep, particles, settings)
-    else: make = _from_nothing(seconds, _beginning(primer, primer_seconds), not no_primer, tails, settings)
+    else:
+        how = dict(seconds=seconds, tails=tails, returns=_returns(returns), guidance=guidance, **settings)
+        make = _from_nothing(_beginning(primer, primer_seconds), not no_primer, how)
     net = MusicTransformer.from_pretrained(model)
     made = _under_a_bar(partial(make, net))
     for p,place in zip(made, places):
@@ -394,10 +400,16 @@ def _under_a_bar(make):
         def tick(share): bar.update(share-bar.n)
         return make(progress=tick)
 
-def _from_nothing(seconds, primer, keep_primer, tails, settings):
+def _from_nothing(primer, keep_primer, how):
     "How pieces are composed."
     from music_transformer.generation import generate
-    return partial(generate, seconds=seconds, primer=primer, keep_primer=keep_primer, tails=tails, **settings)
+    return partial(generate, primer=primer, keep_primer=keep_primer, **how)
+
+def _returns(text):
+    "A plan of returns as `generate` takes it."
+    if text in ('drawn','none'): return None if text=='none' else text
+    try: return [tuple(map(float, o.split(','))) for o in text.split()]
+    except ValueError: raise ValueError(f"--returns must be drawn, none, or such as '40,5,15 70,5,15', not {text!r}") from None
 
 # %% ../nbs/07_cli.ipynb #84b5d5f5
 def _given_file(fill, accompany, vary, between, primer):

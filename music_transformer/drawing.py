@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/drawing.html.md"""
 
 # %% auto #0
 __all__ = ['probabilities', 'pick', 'Past', 'Rule', 'WellFormed', 'wait_at_most', 'Holds', 'Waits', 'Rests', 'Ending', 'Take',
-           'compose', 'Wished']
+           'guided', 'compose', 'Wished']
 
 # %% ../nbs/04b_drawing.ipynb #7d638d8c
 import inspect, math
@@ -295,33 +295,45 @@ def done(self:Take)->float: # 0 to 1
     "The share of its work that is done."
     return 1-sum(t.ending.left(t.past) for t in self.tails or [self])/self.work
 
+# %% ../nbs/04b_drawing.ipynb #7f0b355a
+def guided(
+    told:Tensor,   # (B, V) logits
+    untold:Tensor, # (B, V)
+    times:float,
+)->Tensor:         # (B, V)
+    "Take what telling changes so many times."
+    return untold + times*(told-untold)
+
 # %% ../nbs/04b_drawing.ipynb #15de6013
 @torch.inference_mode()
 def compose(
     model:MusicTransformer,
     takes:list,      # `Take`s that begin with the same ids
     window:int=None, # ids the model looks back on; its `max_distance` when `None`
+    guidance:float=1., # how many times what the takes are told counts: see below
 ): # yields the ids drawn, one for each take that was not over
     "Move takes on, one id at a time, until all are over."
     cache,small = Cache(window or model.cfg.max_distance),model.n_params<6e6
-    if model.cfg.echo: cache.echoes = [Echo() for _ in takes]
-    with _ready(model, small): logits = _read(model, takes, cache)
+    copies = 2 if guidance!=1 and model.cfg.echo else 1     # the second are twins that are told nothing
+    if model.cfg.echo: cache.echoes = [Echo() for _ in takes*copies]
+    with _ready(model, small): logits = _read(model, takes, cache, copies)
     step = Step(model, cache)
     while True:
+        if copies==2: logits = guided(*logits.chunk(2), guidance)
         yield [t.draw(o) for t,o in zip(takes, logits)]
         on = [(row,o) for row,t in enumerate(takes) for o in t.go_on()]
         if not on: return
         rows,after = map(list, zip(*on))
-        if after!=takes: cache.select(rows)
+        if after!=takes: cache.select(rows + [r+len(takes) for r in rows]*(copies-1))
         takes = after
         _tell(takes, cache)
-        with _ready(model, small): logits = step([t.ids[-1] for t in takes])
+        with _ready(model, small): logits = step([t.ids[-1] for t in takes*copies])
 
 # %% ../nbs/04b_drawing.ipynb #0f91d05d
-def _read(model, takes, cache):
+def _read(model, takes, cache, copies=1):
     "The logits after what is there already; of a long beginning only the window is read."
     _tell(takes, cache)
-    x = torch.tensor([t.ids for t in takes], device=model.embed.weight.device)
+    x = torch.tensor([t.ids for t in takes]*copies, device=model.embed.weight.device)
     logits = model(x[:,-cache.window:], cache, x[:,:-cache.window])
     return logits[:,-1].float().cpu()
 

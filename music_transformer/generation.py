@@ -45,6 +45,7 @@ class _Asked:
     tokens:int = setting(1, 'events', least=1)
     window:int = setting(1, 'ids that are looked back on', least=1, most=2**16)
     tails:int = setting(1, 'ways to go on near the end', least=1, most=64)
+    guidance:float = setting(1., 'how many times what the model is told counts', least=0, most=20)
     seed:int = setting(1, 'of the random numbers', least=0, below=2**63)
 
 # %% ../nbs/04_generation.ipynb #937cfc2b
@@ -62,6 +63,7 @@ def _takes(model, seeds, primer, rules, sampling, asked)->list:
     asked = _checked(seeds, asked)
     ids = _primer_ids(primer)
     window,begin = asked.pop('window', model.cfg.max_distance),Past(ids).steps
+    asked.pop('guidance', None)
     rules = [*rules, *_wished(model, begin, sampling)]
     sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
     forget = 0 if model.cfg.state or model.cfg.wishes else window
@@ -111,6 +113,7 @@ def generate(
     progress=None,        # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
     returns='drawn',      # when to go back: drawn as in real pieces; a list of (when, from, to) in seconds; or None
+    guidance:float=1.,    # how many times wishes and returns count: 0 not at all, 1 as the model learned, 2 twice
     tails:int=8,          # ways to go on near the end, of which one is chosen for its end; 1 takes what comes
     rules=(),             # of one's own: each a `Rule`
     given=None,           # a `Performance` or a MIDI file whose notes all stay, see `complete`; with a primer, an ending
@@ -121,15 +124,16 @@ def generate(
     "Compose a piece, or continue one."
     _refuse_strange(generate, sampling)
     if given is not None:
+        if guidance!=1: raise ValueError('guidance has no say where notes are given; leave it out.')
         how = dict(particles=particles, seed=seed, progress=progress, window=window) | sampling
         return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, rules, how)
     if between is not None: raise ValueError('between needs given, the notes round it.')
     seeds = _plain(seed)
     several = isinstance(seeds, list)
-    asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails)
+    asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails, guidance=guidance)
     takes = _takes(model, seeds if several else [seeds], primer, rules, sampling, asked)
     for t in takes: t.rules.append(Returns(_plan(model, returns, t)))
-    for _ in compose(model, takes, window):
+    for _ in compose(model, takes, window, guidance):
         if progress and progress(sum(t.done() for t in takes)/len(takes)): break
     made = [_result(t, keep_primer) for t in takes]
     return made if several else made[0]
@@ -169,13 +173,15 @@ def _returned(take, ids)->list:
 # %% ../nbs/04_generation.ipynb #b31c5b12
 def stream(
     model:MusicTransformer,
-    seconds:float=60., tokens:int=None, primer=None, seed:int=1, window:int=None, rules=(), # as for `generate`
+    seconds:float=60., tokens:int=None, primer=None, seed:int=1, window:int=None,
+    guidance:float=1., rules=(), # as for `generate`
     **sampling,
 ): # yields (seconds, pitch, velocity); velocity 0 is a release
     "Compose, and hand out each strike and release as soon as it is known."
     _refuse_strange(stream, sampling)
-    [take] = _takes(model, [_plain(seed)], primer, rules, sampling, dict(seconds=seconds, tokens=tokens, window=window))
-    return _events_of(take, compose(model, [take], window))
+    asked = dict(seconds=seconds, tokens=tokens, window=window, guidance=guidance)
+    [take] = _takes(model, [_plain(seed)], primer, rules, sampling, asked)
+    return _events_of(take, compose(model, [take], window, guidance))
 
 # %% ../nbs/04_generation.ipynb #411e1097
 def _events_of(take, run):
