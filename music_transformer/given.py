@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/given.html.md"""
 
 # %% auto #0
 __all__ = ['LONGEST', 'AHEAD', 'LOOK_BACK', 'COLD', 'Events', 'events_of', 'Gap', 'gap_in', 'Given', 'Particle', 'systematic',
-           'effective', 'Cloud', 'play_on', 'joined_with', 'how_likely', 'complete', 'fill', 'accompany', 'busiest',
+           'effective', 'Cloud', 'play_on', 'joined_with', 'how_likely', 'complete', 'fill', 'accompany', 'usual',
            'vary', 'bridge']
 
 # %% ../nbs/04c_given.ipynb #f553c006
@@ -100,7 +100,7 @@ def _since(p, step)->Performance:
     for k in ('start','end'): notes[k] = np.maximum(np.rint(notes[k]/STEP)-step, 0)*STEP
     return replace(p, notes=notes[notes['end']>0], info={})
 
-# %% ../nbs/04c_given.ipynb #e925e270
+# %% ../nbs/04c_given.ipynb #37a70cf6
 class Given(Rule):
     "What is given sounds when and as it is given; between its events the model is free."
     def __init__(self,
@@ -108,8 +108,10 @@ class Given(Rule):
         past:Past,           # that of `gap.before`
         rest:float=math.inf, # seconds of silence that are allowed inside the gap
         most:int=None,       # strikes in any second, after which no new note is struck
+        shortest:float=0.,   # seconds that a new note sounds at least, unless a given one needs its key
     ):
         self.gap,self.rest,self.most = gap,min(rest, 1e6)/STEP,most
+        self.shortest = round(shortest/STEP)
         self.struck = [-MAX_SHIFT]*(most or 0)+sorted(past.struck[past.place>0].tolist())
         self.at = self.put = 0         # events that have been played, and ids that were put in for them
         self.held = past.down.copy()   # keys that given notes hold
@@ -145,13 +147,14 @@ def may_end(self:Given, past)->bool:
     waited = TIME_SHIFT<=past.last<VELOCITY
     return last and not past.down.any() and not waited and past.steps>=self.gap.end-MAX_SHIFT
 
-# %% ../nbs/04c_given.ipynb #5c1c8b5e
+# %% ../nbs/04c_given.ipynb #60e26ada
 @patch
 def veto(self:Given, past, allowed):
     here,due = self.here(past),self.due(past)
     strikes = past.there & ~past.down & self.inside(past.steps)
     strikes[:past.low_on] = False
-    allowed[NOTE_OFF:TIME_SHIFT][self.held] = False   # a given note is let go by itself alone
+    fresh = past.struck+self.shortest>past.steps
+    allowed[NOTE_OFF:TIME_SHIFT][self.held | fresh] = False # a given note is let go by itself alone
     allowed[EOS] = False
     if not len(here): allowed[TIME_SHIFT:VELOCITY] &= self.landings(past)
     elif NOTE_OFF<=due<TIME_SHIFT:
@@ -174,15 +177,16 @@ def calm(self:Given, step):
     "Have there been less strikes in the second before than at most?"
     return True if self.most is None else self.struck[-self.most]<=step-MAX_SHIFT
 
-# %% ../nbs/04c_given.ipynb #81bd7747
+# %% ../nbs/04c_given.ipynb #eb59d841
 @patch
 def landings(self:Given, past)->np.ndarray: # (100,)
     "Which time shifts lead to where something may come."
     lands = past.steps+np.arange(1, MAX_SHIFT+1)
     more = self.at<len(self.gap.events)
     to = self.gap.events.time[self.at] if more else self.gap.begin
-    loose = (past.down & ~self.held).any()     # a new note sounds
-    ok = self.inside(lands) | loose
+    loose = past.down & ~self.held             # new notes that sound, and may be let go
+    ok = self.inside(lands)
+    if loose.any(): ok = ok | (lands>=past.struck[loose].min()+self.shortest)
     ok[-1] |= lands[-1]<to
     return (ok | (lands==to)) & (lands<=to) if more else ok
 
@@ -212,7 +216,7 @@ def passed(self:Given, past)->bool:
     "Silence is no affair of other rules where it reaches beyond the gap."
     return not self.gap.begin<=past.quiet+self.rest<self.gap.end
 
-# %% ../nbs/04c_given.ipynb #1e98a6a8
+# %% ../nbs/04c_given.ipynb #6efcc2db
 class Particle(Take):
     "A take that plays what is given, and knows how likely that was. (`Given` stands where a take has its `Ending`.)"
     def __init__(self,
@@ -220,9 +224,9 @@ class Particle(Take):
         sampling:Sampling=Sampling(),
         forget:int=0,  # as for `Take`
         rules=(),      # of one's own
-        most:int=None, # strikes in any second
+        **limits,      # `most` and `shortest`, as for `Given`
     ):
-        self.rule = Given(gap, Past(gap.before), sampling.max_rest, most)
+        self.rule = Given(gap, Past(gap.before), sampling.max_rest, **limits)
         super().__init__(gap.before, 0, self.rule, sampling, forget, rules)
         self.rule.keep(self.past)
         self.logw = 0.                                 # log-weight
@@ -408,12 +412,13 @@ def _between_strikes(new, given):
             if n: new['start'][i] = max(new['start'][i], end[n-1])
             if n<len(start): new['end'][i] = min(new['end'][i], start[n])
 
-# %% ../nbs/04c_given.ipynb #67f0afec
+# %% ../nbs/04c_given.ipynb #fb3ea9bb
 @dataclass
 class _Wanted:
     particles:int = setting(16, 'takes that are weighed against each other', least=1, most=4096)
     window:int = setting(1, 'ids that are looked back on', least=1, most=2**16)
     most:int = setting(1, 'strikes in any second', least=1, most=100)
+    shortest:float = setting(0., 'seconds that a new note lasts at least', least=0, most=1)
     seed:int = setting(1, 'of the random numbers', least=0, below=2**63)
 
 def _given_notes(p)->Performance:
@@ -446,21 +451,22 @@ def _for_each(seed, progress, make):
     def part(i): return progress and (lambda share: progress((i+share)/len(seeds)))
     return [make(o, part(i)) for i,o in enumerate(seeds)]
 
-# %% ../nbs/04c_given.ipynb #85fce973
+# %% ../nbs/04c_given.ipynb #b34ab1a2
 def _complete(
     model, given, between, seconds, # a `Performance`, the gap, how long the piece lasts
-    particles=16, most=None, seed=1, progress=None, window=None, rules=(), **sampling,
+    particles=16, most=None, shortest=0., seed=1, progress=None, window=None, rules=(), **sampling,
 ):
     "What `complete` does, for all its uses."
     _refuse_strange(complete, sampling)
-    asked = dict(particles=_plain(particles), most=_plain(most), window=_plain(window))
+    limits = dict(most=_plain(most), shortest=_plain(shortest))
+    asked = limits | dict(particles=_plain(particles), window=_plain(window))
     check(_Wanted(**{k: v for k,v in asked.items() if v is not None}))
     gap = gap_in(given, *_check_gap(between, seconds))
     rules = [*rules, *_wished(model, gap.begin, sampling)]
     sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
     forget = 0 if model.cfg.state or model.cfg.wishes else window or model.cfg.max_distance
     def make(seed, progress):
-        cloud = Cloud(Particle(gap, sampling, forget, deepcopy(rules), most), particles, seed)
+        cloud = Cloud(Particle(gap, sampling, forget, deepcopy(rules), **limits), particles, seed)
         for _ in play_on(model, cloud, window):
             if progress and progress(cloud.done()): break
         return _result(given, gap, cloud, seed)
@@ -501,7 +507,7 @@ def how_likely(
     "In a word."
     return 'likely' if nats<4 else 'unlikely' if nats<8 else 'next to impossible'
 
-# %% ../nbs/04c_given.ipynb #7717c639
+# %% ../nbs/04c_given.ipynb #537b4fa7
 @_tell_arguments
 def complete(
     model:MusicTransformer, # any checkpoint
@@ -509,6 +515,7 @@ def complete(
     between:tuple=None,   # two moments in seconds: new notes are struck from the first on, before the second
     particles:int=16,     # takes that are weighed against each other
     most:int=None,        # strikes in any second, after which no new note is struck; no limit when `None`
+    shortest:float=0.,    # seconds that a new note sounds at least, unless a given one needs its key
     seed:int=1,           # or a list of them
     progress=None,        # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
@@ -518,9 +525,9 @@ def complete(
     "Add to what is given, everywhere or between two moments."
     p = _given_notes(given)
     between = (0, p.seconds) if between is None else between
-    return _complete(model, p, between, p.seconds, particles, most, seed, progress, window, rules, **sampling)
+    return _complete(model, p, between, p.seconds, particles, most, shortest, seed, progress, window, rules, **sampling)
 
-# %% ../nbs/04c_given.ipynb #d7919ad1
+# %% ../nbs/04c_given.ipynb #1d0f9200
 def fill(
     model:MusicTransformer,
     performance,       # a `Performance` or a MIDI file
@@ -536,36 +543,39 @@ def fill(
 
 def accompany(
     model:MusicTransformer,
-    melody,      # a `Performance` or a MIDI file
-    most:int=12, # strikes in any second, the melody's own included
-    **how,       # as for `complete`
+    melody,              # a `Performance` or a MIDI file
+    most:int=12,         # strikes in any second, the melody's own included
+    shortest:float=.05,  # seconds that a new note sounds
+    **how,               # as for `complete`
 )->Performance:
     "Keep every note of a melody, and add what goes with it."
-    return complete(model, melody, most=most, **how)
+    return complete(model, melody, most=most, shortest=shortest, **how)
 
-def busiest(p:Performance)->int:
-    "Strikes in its busiest second."
+def usual(p:Performance)->int:
+    "Strikes in a second of a piece: the median of the seconds that begin with one."
     start = np.sort(p.notes['start'])
-    return int((np.searchsorted(start, start+1)-np.arange(len(start))).max(initial=1))
+    return int(np.median(np.searchsorted(start, start+1)-np.arange(len(start))))
 
-# %% ../nbs/04c_given.ipynb #122a95a6
+# %% ../nbs/04c_given.ipynb #2d7c01d9
 def vary(
     model:MusicTransformer,
     performance,        # a `Performance` or a MIDI file
     keep:float=.5,      # share of its notes that stay
     between:tuple=None, # two moments in seconds, outside of which all stay
-    most:int=None,      # strikes in any second; as in the busiest of the piece when `None`
+    most:int=None,      # strikes in any second; as usual in the piece when `None`
+    shortest:float=.05, # seconds that a new note sounds
     seed:int=1, progress=None, **how, # as for `complete`; the seed draws too which notes stay
 )->Performance:
     "Keep some notes of a piece, and make the others anew."
     p = _given_notes(performance)
     if not 0<keep<=1: raise ValueError(f'keep must be above 0 and at most 1, not {keep}')
     a,b = _check_gap(between or (0, p.seconds), p.seconds)
-    start,limit = p.notes['start'],min(busiest(p), 100) if most is None else most
+    start,limit = p.notes['start'],min(usual(p), 100) if most is None else most
     def make(seed, progress):
         stays = (np.random.default_rng(seed).random(len(p))<keep) | (start<a) | (start>=b)
         few = _given_notes(replace(p, notes=p.notes[stays]))
-        return _complete(model, few, (a, b), p.seconds, most=limit, seed=seed, progress=progress, **how)
+        limits = dict(most=limit, shortest=shortest, seed=seed, progress=progress)
+        return _complete(model, few, (a, b), p.seconds, **limits, **how)
     return _for_each(seed, progress, make)
 
 # %% ../nbs/04c_given.ipynb #cd7b7f3e
