@@ -386,7 +386,24 @@ def play_on(
         step = step or Step(model, cache)
         with _ready(model, small): logits = step([o.ids[-1] for o in cloud.takes])
 
-# %% ../nbs/04c_given.ipynb #cfb4ba5c
+# %% ../nbs/04c_given.ipynb #5d70f6c0
+@patch
+def done(self:Cloud)->float: # 0 to 1
+    "The share of its work that is done."
+    return float(np.mean([o.done() for o in self]))
+
+@patch
+def chosen(self:Cloud)->Particle:
+    "One take, drawn by weight; of what was stopped, by how it compares so far."
+    if self.takes: return self.takes[int(self.ahead().argmax())]
+    return self.finished[pick(torch.from_numpy(_shares(self.weights())), self.gen)]
+
+@patch
+def weights(self:Cloud)->np.ndarray:
+    "The log-weights of all takes."
+    return np.array([o.logw for o in self])
+
+# %% ../nbs/04c_given.ipynb #387c3410
 def joined_with(
     p:Performance, # what is given
     gap:Gap,       # of it
@@ -404,7 +421,7 @@ def joined_with(
     return replace(p, notes=notes[order], info={}), order>=len(p)
 
 def _between_strikes(new, given):
-    "Given notes keep their thousandths: where a new one would reach into one on the same key, by 5 ms at most, it gives way."
+    "Given notes keep their thousandths: a new one on the same key gives way, by 5 ms at most."
     for pitch in np.unique(new['pitch']):
         start,end = (np.sort(given[k][given['pitch']==pitch]) for k in ('start','end'))
         for i in np.flatnonzero(new['pitch']==pitch):
@@ -432,11 +449,12 @@ def _given_notes(p)->Performance:
     both = f'key {a["pitch"]} sounds to {a["end"]:.2f} s and is struck again at {b["start"]:.2f} s'
     raise ValueError(f'the given notes overlap themselves: {both}; end the first where the second begins.')
 
-# %% ../nbs/04c_given.ipynb #a9a96902
+# %% ../nbs/04c_given.ipynb #9c66c72f
 def _check_gap(between, seconds)->tuple:
     "The two moments, in seconds. `ValueError` if they are no gap of this piece."
     try: a,b = map(float, between)
-    except (TypeError, ValueError): raise ValueError(f'between must be two moments in seconds, not {between!r}') from None
+    except (TypeError, ValueError):
+        raise ValueError(f'between must be two moments in seconds, not {between!r}') from None
     if not b-a>=STEP: raise ValueError(f'a gap must end after it begins, not at {b:g} s after {a:g} s.')
     if a>=0 and b<=seconds+STEP: return a, b
     raise ValueError(f'the gap {a:g}-{b:g} s lies outside the piece, which lasts from 0 to {seconds:.2f} s.')
@@ -471,23 +489,6 @@ def _complete(
             if progress and progress(cloud.done()): break
         return _result(given, gap, cloud, seed)
     return _for_each(seed, progress, make)
-
-# %% ../nbs/04c_given.ipynb #5d70f6c0
-@patch
-def done(self:Cloud)->float: # 0 to 1
-    "The share of its work that is done."
-    return float(np.mean([o.done() for o in self]))
-
-@patch
-def chosen(self:Cloud)->Particle:
-    "One take, drawn by weight; of what was stopped, by how it compares so far."
-    if self.takes: return self.takes[int(self.ahead().argmax())]
-    return self.finished[pick(torch.from_numpy(_shares(self.weights())), self.gen)]
-
-@patch
-def weights(self:Cloud)->np.ndarray:
-    "The log-weights of all takes."
-    return np.array([o.logw for o in self])
 
 # %% ../nbs/04c_given.ipynb #12ee20a4
 def _result(given, gap, cloud, seed)->Performance:
