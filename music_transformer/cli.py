@@ -419,7 +419,7 @@ def _given_file(fill, accompany, vary, between, primer):
     if len(said)>1: raise ValueError('give one of --fill, --accompany, --vary and --primer.')
     given = said if primer is None else []
     if between and not given: raise ValueError('--between needs --fill, --accompany or --vary.')
-    if fill and not between: raise ValueError('--fill needs --between: two moments in seconds, such as --between 20 28.')
+    if fill and not between: raise ValueError('--fill needs --between, such as --between 20 28, in seconds.')
     return given[0] if given else None
 
 def _round_file(file, done, between, keep, particles, settings):

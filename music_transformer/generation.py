@@ -116,18 +116,17 @@ def generate(
     guidance:float=1.,    # how many times wishes and returns count: 0 not at all, 1 as the model learned, 2 twice
     tails:int=8,          # ways to go on near the end, of which one is chosen for its end; 1 takes what comes
     rules=(),             # of one's own: each a `Rule`
-    given=None,           # a `Performance` or a MIDI file whose notes all stay, see `complete`; with a primer, an ending
+    given=None,           # a `Performance` or MIDI file whose notes all stay, see `complete`; with a primer, an ending
     between:tuple=None,   # two moments in seconds between which notes are added to it; everywhere when `None`
     particles:int=16,     # takes that are weighed against each other where notes are given
     **sampling,           # the draw, see `Sampling`; wishes, see `Wish`: a value, or a list of (second, value)
 )->Performance:           # its `info` holds all that is known of it; a list for a list of seeds
     "Compose a piece, or continue one."
     _refuse_strange(generate, sampling)
-    if given is not None:
+    how = dict(particles=particles, seed=seed, progress=progress, window=window)
+    if given is not None or between is not None:
         if guidance!=1: raise ValueError('guidance has no say where notes are given; leave it out.')
-        how = dict(particles=particles, seed=seed, progress=progress, window=window) | sampling
-        return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, rules, how)
-    if between is not None: raise ValueError('between needs given, the notes round it.')
+        return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, rules, how|sampling)
     seeds = _plain(seed)
     several = isinstance(seeds, list)
     asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails, guidance=guidance)
@@ -141,6 +140,7 @@ def generate(
 # %% ../nbs/04_generation.ipynb #0fe4e3a3
 def _round_what_is_given(model, given, between, primer, seconds, tokens, returns, rules, how):
     "`generate` where notes are given."
+    if given is None: raise ValueError('between needs given, the notes round it.')
     if tokens is not None: raise ValueError('tokens cannot be counted where notes are given; leave it out.')
     plan = [] if returns in (None, 'drawn') else _planned(model, returns)
     rules = [*rules, Returns(plan)]
