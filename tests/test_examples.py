@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 root = Path(__file__).parent.parent
-made = ['fine_tune']
+made = ['fine_tune','plan_a_run']
 
 @pytest.mark.parametrize('name', made)
 def test_it_runs_from_the_top(name):
