@@ -362,7 +362,7 @@ def mt_compose(
 _ENDS = {'by itself': '; it ends by itself', 'chosen': '; its end was chosen among several', 'cut': '; it was cut off'}
 
 def _end_of(p):
-    if 'likely' in p.info: return f'; what is given is {p.info["likely"]} with what is new'
+    if 'likely' in p.info: return f'; to the model, what was given is {p.info["likely"]} here'
     return _ENDS[p.info['ended']]
 
 def _places(out, source, seed, pieces):
