@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help music lab check test export style docs readme examples wheel-test listening-test judge fuzz corpus-speed trial clean
+.PHONY: help music lab check test export style docs readme examples wheel-test listening-test fillings judge fuzz corpus-speed engine-speed trial clean
 
 help: ## what there is
 	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-16s%s\n' "$$name" "$$what"; done
@@ -50,6 +50,9 @@ examples: $(VENV)/.dev ## the pieces in examples/, anew
 	  $(BIN)/mt-compose --seconds 120 --seed $$s --out examples/two-minutes && \
 	  $(BIN)/mt-compose --primer examples/prelude.mid --seconds 30 --seed $$s --out examples/prelude-continued || exit; \
 	done
+	$(BIN)/mt-compose --fill examples/prelude.mid --between 4 8 --out examples/given
+	$(BIN)/mt-compose --accompany examples/given/melody.mid --pieces 2 --out examples/given
+	$(BIN)/mt-compose --vary examples/prelude.mid --out examples/given
 	$(BIN)/python docs/studio.py
 
 wheel-test: ## builds wheel and sdist from a clean clone, installs them into an empty environment, composes there
@@ -58,11 +61,15 @@ wheel-test: ## builds wheel and sdist from a clean clone, installs them into an 
 listening-test: $(VENV)/.dev ## a page on which people rate pieces blindly, out/listening.html
 	$(BIN)/python docs/listening.py $(ARGS)
 
+fillings: $(VENV)/.dev ## how well gaps are filled, ARGS=STORE; and a page to hear ten of them blindly
+	$(BIN)/python docs/fillings.py $(ARGS)
+
 judge: ## all of MAESTRO against another reading of it
 fuzz: ## the reader against 20,000 broken files
 corpus-speed: ## how fast a corpus is prepared, beside other readers
+engine-speed: ## how fast JavaScript composes in a browser
 trial: ## what a setting is worth at equal computing time
-judge fuzz corpus-speed trial: $(VENV)/.dev
+judge fuzz corpus-speed engine-speed trial: $(VENV)/.dev
 	$(BIN)/python tests/$(subst -,_,$@).py $(ARGS)
 
 $(VENV)/.music: $(FACTS)

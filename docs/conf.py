@@ -17,6 +17,9 @@ suppress_warnings = ['myst.header', 'misc.highlighting_failure']
 pygments_style,pygments_dark_style = 'friendly','monokai'
 
 html_theme,html_static_path,html_css_files = 'furo',[str(root/'docs/style.css')],['style.css']
+templates_path = [str(root/'docs/templates')]
+_sidebar = 'scroll-start','brand','search','play','navigation','ethical-ads','scroll-end'
+html_sidebars = {'**': [f'sidebar/{o}.html' for o in _sidebar]}
 html_favicon = str(root/'docs/icon.svg')
 html_copy_source = html_show_sphinx = False
 toc_object_entries_show_parents = 'hide'
@@ -53,8 +56,14 @@ def _sounds(app, failed):
     others = lambda folder,names: [o for o in names if Path(o).suffix not in ('','.mp3')]
     shutil.copytree(Path(app.srcdir, 'examples'), Path(app.outdir, 'examples'), ignore=others, dirs_exist_ok=True)
 
+def _play(app, failed):
+    "The page in which one plays with the model."
+    from music_transformer.engine import play_page
+    play_page(app.outdir, home='index.html')
+
 def setup(app):
     app.connect('build-finished', _sounds)
+    app.connect('build-finished', _play)
     app.add_html_math_renderer('mathml', _math('inline'), _math('block'))
     app.connect('viewcode-find-source', _source)
     app.connect('viewcode-follow-imported', lambda app, module, name: module) # each entry leads to its own room

@@ -144,7 +144,8 @@ def listen(cells):
     head,about,caption = re.fullmatch(r'(# .*?^> .*?\n\n)(.*)^!\[.*?\]\(examples/piece-1\.png\)\n+(.*)', cells[0].source, flags=re.M|re.S).groups()
     piece = root/'examples/piece-1.mid'
     sound = dict(output_type='display_data', metadata={}, data={'text/html': player(read_midi(piece), sound=piece.with_suffix('.mp3'))})
-    cells[:1] = [mk_cell(head, 'markdown'), mk_cell('listen', outputs=[sound], metadata=dict(tags=['remove-input'])), mk_cell(f'{caption}\n\n{about}', 'markdown')]
+    play = '<p class="play"><a href="play.html">Play with it, in your browser</a></p>'
+    cells[:1] = [mk_cell(head+play, 'markdown'), mk_cell('listen', outputs=[sound], metadata=dict(tags=['remove-input'])), mk_cell(f'{caption}\n\n{about}', 'markdown')]
 
 def pieces(page):
     "The page of the pieces, its links to sound become players."

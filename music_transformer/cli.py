@@ -325,7 +325,15 @@ def mt_compose(
     seed:int=1,             # another seed, another piece
     pieces:int=1,           # so many, composed together, with the seeds that follow
     tails:int=8,            # ways to go on near the end, of which the one with the likeliest end is taken
+    returns:str='drawn',    # when to go back: drawn, none, or when,from,to in seconds, such as '40,5,15 70,5,15'
+    guidance:float=1.,      # how many times wishes and returns count: 1 as the model learned, 2 twice
     out:str='.',            # folder for the files; those of the same name are replaced
+    fill:str=None,          # a MIDI file to make anew in part, see --between
+    accompany:str=None,     # a MIDI file, such as a melody, to add notes to
+    vary:str=None,          # a MIDI file of which some notes stay, see --keep
+    between:Annotated[float, dict(nargs=2)]=None, # for these: two moments in seconds, 20 28
+    keep:float=.5,          # for --vary: share of the notes that stay
+    particles:int=16,       # for these: takes that are weighed against each other
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
     **settings,
 ):
@@ -335,22 +343,33 @@ def mt_compose(
     font = find_soundfont(soundfont)
     if primer is None and (no_primer or primer_seconds):
         raise ValueError('--primer-seconds and --no-primer need a --primer.')
-    places = _places(out, primer, seed, pieces)
-    settings |= dict(primer=_beginning(primer, primer_seconds), keep_primer=not no_primer, tails=tails)
+    given = _given_file(fill, accompany, vary, between, primer)
+    places = _places(out, given or primer and (primer, 'continued'), seed, pieces)
+    settings['seed'] = list(range(seed, seed+pieces))
+    if given and (returns!='drawn' or guidance!=1):
+        raise ValueError('--returns and --guidance have no say where notes are given.')
+    if given: make = _round_file(*given, between, keep, particles, settings)
+    else:
+        how = dict(seconds=seconds, tails=tails, returns=_returns(returns), guidance=guidance, **settings)
+        make = _from_nothing(_beginning(primer, primer_seconds), not no_primer, how)
     net = MusicTransformer.from_pretrained(model)
-    made = _compose(net, seconds, range(seed, seed+pieces), settings)
+    made = _under_a_bar(partial(make, net))
     for p,place in zip(made, places):
         files = write_piece(replace(p, title=place.name), place, font)
-        print(f'{p.seconds:.1f} s of music, {len(p)} notes{_ENDS[p.info["ended"]]}:', *files, _copied(p), sep='\n  ')
+        print(f'{p.seconds:.1f} s of music, {len(p)} notes{_end_of(p)}:', *files, _copied(p), sep='\n  ')
 
 # %% ../nbs/07_cli.ipynb #46742c91
 _ENDS = {'by itself': '; it ends by itself', 'chosen': '; its end was chosen among several', 'cut': '; it was cut off'}
 
-def _places(out, primer, seed, pieces):
+def _end_of(p):
+    if 'likely' in p.info: return f'; what is given is {p.info["likely"]} with what is new'
+    return _ENDS[p.info['ended']]
+
+def _places(out, source, seed, pieces):
     "Where the pieces are to go. `OSError` if one cannot be written."
     from music_transformer.playback import piece_files
     if pieces<1: raise ValueError(f'--pieces must be 1 or more, not {pieces}')
-    stem = 'piece' if primer is None else f'{Path(primer).stem}-continued'
+    stem = f'{Path(source[0]).stem}-{source[1]}' if source else 'piece'
     places = [Path(out)/f'{stem}-{o}' for o in range(seed, seed+pieces)]
     for o in places: check_names(*piece_files(o))
     return places
@@ -359,7 +378,7 @@ def _places(out, primer, seed, pieces):
 def _copied(p):
     "Whether the new part of a piece is copied, in a sentence."
     from music_transformer.originality import originality
-    new = p[p.info['new_from']:]
+    new = replace(p, notes=p.notes[p.info['new']]) if 'new' in p.info else p[p.info['new_from']:]
     return originality(new).line() if len(new)>8 else 'too short to be compared with the training set'
 
 # %% ../nbs/07_cli.ipynb #d290d916
@@ -375,12 +394,43 @@ def _beginning(primer, seconds):
 # %% ../nbs/07_cli.ipynb #358ec47f
 _BAR = '{l_bar}{bar}| [{elapsed}<{remaining}]'
 
-def _compose(net, seconds, seeds, settings):
-    "A piece for each seed, all made together, under one bar."
-    from music_transformer.generation import generate
+def _under_a_bar(make):
+    "What `make` gives, whose progress a bar shows."
     with progress_bar(total=1, mininterval=.5, delay=.5, bar_format=_BAR) as bar:
         def tick(share): bar.update(share-bar.n)
-        return generate(net, seconds, seed=list(seeds), progress=tick, **settings)
+        return make(progress=tick)
+
+def _from_nothing(primer, keep_primer, how):
+    "How pieces are composed."
+    from music_transformer.generation import generate
+    return partial(generate, primer=primer, keep_primer=keep_primer, **how)
+
+def _returns(text):
+    "A plan of returns as `generate` takes it."
+    if text in ('drawn','none'): return None if text=='none' else text
+    try: return [tuple(map(float, o.split(','))) for o in text.split()]
+    except ValueError: raise ValueError(f"--returns must be drawn, none, or such as '40,5,15 70,5,15', not {text!r}") from None
+
+# %% ../nbs/07_cli.ipynb #84b5d5f5
+def _given_file(fill, accompany, vary, between, primer):
+    "The file whose notes are given, and what is done with it; `None` if there is none."
+    files = dict(filled=fill, accompanied=accompany, varied=vary, continued=primer)
+    said = [(file,done) for done,file in files.items() if file is not None]
+    if len(said)>1: raise ValueError('give one of --fill, --accompany, --vary and --primer.')
+    given = said if primer is None else []
+    if between and not given: raise ValueError('--between needs --fill, --accompany or --vary.')
+    if fill and not between: raise ValueError('--fill needs --between, such as --between 20 28, in seconds.')
+    return given[0] if given else None
+
+def _round_file(file, done, between, keep, particles, settings):
+    "How notes are added to those of a file."
+    from music_transformer.given import accompany, fill, vary
+    from music_transformer.midi import read_midi
+    how = dict(particles=particles, **settings)
+    p = read_midi(file)
+    if done=='filled': return lambda net, progress: fill(net, p, *between, progress=progress, **how)
+    if done=='varied': return lambda net, progress: vary(net, p, keep, between, progress=progress, **how)
+    return lambda net, progress: accompany(net, p, between=between, progress=progress, **how)
 
 # %% ../nbs/07_cli.ipynb #19a52a10
 @command

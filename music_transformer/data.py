@@ -90,8 +90,9 @@ def shade(
 
 def given_and_new(p:Performance)->list: # of (`Performance`, its colours)
     "The given notes, and the new ones."
-    k = p.info.get('primer_notes')
-    if k is None: given = p.notes['start']<(p.info.get('new_from') or 0)
+    k,new = p.info.get('primer_notes'),p.info.get('new')
+    if new is not None: given = ~new                     # they alternate: see `given`
+    elif k is None: given = p.notes['start']<(p.info.get('new_from') or 0)
     else: given = np.arange(len(p))<k
     return [(replace(p, notes=p.notes[m]),colours) for m,colours in ((given,PRIMER), (~given,COMPOSED))]
 

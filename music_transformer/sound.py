@@ -6,16 +6,17 @@ Docs: https://music-transformer.github.io/music_transformer/sound.html.md"""
 
 # %% auto #0
 __all__ = ['Sample', 'find_soundfont', 'get_soundfont', 'Zone', 'read_piano', 'Voice', 'resample', 'Piano', 'Strike', 'render',
-           'write_audio', 'mp3', 'all_or_none', 'check_names']
+           'write_audio', 'mp3', 'piano_samples', 'all_or_none', 'check_names']
 
 # %% ../nbs/04a_sound.ipynb #8dc05da5
-import io, os, re, struct
+import io, json, os, re, struct
 from bisect import bisect_left
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from hashlib import sha1
 from pathlib import Path
 import numpy as np, pooch, pretty_midi
 from fastcore.basics import AttrDict, patch
@@ -628,3 +629,76 @@ def mp3(
     "A performance as an MP3 that a page can carry."
     if light: return _encode(p, soundfont, 24000, 1, **_light_mp3)
     return _encode(p, soundfont, **_mp3)
+
+# %% ../nbs/04a_sound.ipynb #b24f3e81
+_every,_struck = 4,(40,100) # semitones between two recorded keys; the velocities of their touches
+_middle = 4.5 # seconds that middle C is recorded
+_licences = dict(TimGM6mb='GPL-2; it comes with pretty_midi', MuseScore_General='MIT')
+
+def _recorded(piano, pitch, velocity):
+    "(N,) float32: how a key sounds that is held, low ones longer, from its first audible sample on; mono."
+    seconds = _middle*2**((60-pitch)/36)
+    held = Performance([(0., seconds, pitch, velocity)])
+    blocks = list(_dry(held, piano, 2**18))
+    x = np.concatenate(blocks, 1).mean(0, keepdims=True)
+    x = x[:,:int(seconds*piano.sample_rate)]
+    level = np.abs(x[0])
+    first = np.argmax(level>.01*level.max())
+    x = x[:,first:].copy()
+    _fade_out(x, int(.4*seconds*piano.sample_rate))
+    return x[0]
+
+# %% ../nbs/04a_sound.ipynb #7df8f919
+def _as_mp3(x, sample_rate):
+    "One recording, its peak at full level."
+    import soundfile
+    buf = io.BytesIO()
+    soundfile.write(buf, x/np.abs(x).max(), sample_rate, **_light_mp3)
+    return buf.getvalue()
+
+def _sample(piano, pitch, velocity)->tuple: # what is to be known of it, its MP3
+    "A recording of one key in one touch."
+    x = _recorded(piano, pitch, velocity)
+    peak = float(np.abs(x).max())
+    gain = peak/(velocity/127)**2      # a page plays it at gain*(velocity/127)**2
+    damper = piano.strike(pitch, velocity).damper
+    about = dict(pitch=pitch, velocity=velocity, gain=gain, damper=damper)
+    sound = _as_mp3(x, piano.sample_rate)
+    return about,sound
+
+# %% ../nbs/04a_sound.ipynb #d91aa018
+def _packed(about, sounds)->bytes:
+    "A description, and the recordings that follow it."
+    loudest = max(o['gain'] for o in about['samples'])
+    at = 0
+    for o,sound in zip(about['samples'], sounds):
+        o['gain'] = round(.5*o['gain']/loudest, 4)
+        o['at'],o['bytes'] = at,len(sound)
+        at += len(sound)
+    head = json.dumps(about).encode()
+    length = struct.pack('<I', len(head))
+    return b''.join([b'MTPIANO1', length, head, *sounds])
+
+def _record_piano(path)->bytes:
+    "Every fourth key of a soundfont's piano, in two touches."
+    piano = Piano(path, 24000)
+    struck = [(pitch, velocity) for pitch in range(21, 109, _every) for velocity in _struck]
+    made = [_sample(piano, *o) for o in struck]
+    samples,sounds = zip(*made)
+    licence = _licences.get(path.stem, 'see where the soundfont comes from')
+    return _packed(dict(source=path.name, licence=licence, samples=samples), sounds)
+
+# %% ../nbs/04a_sound.ipynb #8a5014a1
+def piano_samples(
+    soundfont=None, # a path; else see `find_soundfont`
+)->bytes: # for `instrument.js`
+    "A soundfont's piano for a page; made once, then kept in the user's cache. Errors are those of `find_soundfont`."
+    path = find_soundfont(soundfont)
+    told = f'{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns} {_every} {_struck} {_middle}'
+    kept = _cache()/f'{path.stem}-{sha1(told.encode()).hexdigest()[:12]}.piano'
+    with suppress(OSError): return kept.read_bytes()
+    made = _record_piano(path)
+    with suppress(OSError):              # a cache that cannot be written is no reason to be silent
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_file(kept, made)
+    return made

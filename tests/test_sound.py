@@ -96,11 +96,11 @@ def test_nothing_to_compare():
 
 def test_themes(tmp_path):
     s = studio(themes=tmp_path)
-    assert 'no MIDI file' in s.said.value and [o[0] for o in s.set['primer'].options]==['nothing']
+    assert 'no MIDI file' in s.said and s.themes==['nothing']
     for name in ('b.mid','A.MID'): (tmp_path/name).touch()
     (tmp_path/'notes.txt').touch()
-    assert [o[0] for o in studio(themes=str(tmp_path)).set['primer'].options]==['nothing','A','b']
-    assert [o[0] for o in studio(themes=[tmp_path/'b.mid']).set['primer'].options]==['nothing','b']
+    assert studio(themes=str(tmp_path)).themes==['nothing','A','b']
+    assert studio(themes=[tmp_path/'b.mid']).themes==['nothing','b']
     with pytest.raises(FileNotFoundError, match='is not there'): studio(themes=tmp_path/'nowhere')
 
 def light(colour):

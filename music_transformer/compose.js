@@ -1,0 +1,381 @@
+// Composing in plain JavaScript: `encode`, `Grammar`, the rules of drawing and `compose`, named as in Python. The model
+// itself is in engine.js.
+import {NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP, MAX_SHIFT} from './engine.js'
+import {Cache, Step, rint} from './engine.js'
+
+// -- notes become ids: `encode`
+// Settle what one string can do: merge strikes inside a step, give each note a step, end it at the next strike.
+function onGrid(notes) {
+  const out = []
+  notes.sort((a, b) => a.pitch - b.pitch || a.on - b.on)
+  for (const {on, off, pitch, velocity} of notes) {
+    const last = out.at(-1)
+    if (last && last.pitch === pitch && last.on === on) {
+      last.off = Math.max(last.off, off)
+      last.velocity = Math.max(last.velocity, velocity)
+    }
+    else out.push({on, off: Math.max(off, on + 1), pitch, velocity})
+  }
+  out.forEach((o, n) => {
+    const next = out[n + 1]
+    if (next && next.pitch === o.pitch) o.off = Math.min(o.off, next.on)
+  })
+  return out
+}
+
+function checkNote({start, end, pitch, velocity}) {
+  const timed = start >= 0 && end >= start && end < 10**6
+  const whole = (o, least) => Number.isInteger(o) && o >= least && o <= 127
+  if (!timed) throw new Error('A note must start at 0 s or later, and end no earlier than it starts.')
+  if (!whole(pitch, 0) || !whole(velocity, 1))
+    throw new Error('Pitch must lie in 0-127 and velocity in 1-127, whole numbers both.')
+}
+
+// Time, strike or not, pitch and velocity bin of all events; at one time ends before strikes, low before high.
+function inOrder(notes) {
+  const steps = notes.map(o => ({...o, on: rint(o.start/STEP), off: rint(o.end/STEP)}))
+  const events = onGrid(steps).flatMap(({on, off, pitch, velocity}) => {
+    const end = {time: off, strike: 0, pitch}
+    return [end, {time: on, strike: 1, pitch, touch: velocity >> 2}]
+  })
+  return events.sort((a, b) => a.time - b.time || a.strike - b.strike || a.pitch - b.pitch)
+}
+
+// Notes {start, end, pitch, velocity} as ids: `sos`, the events, `eos`.
+export function encode(notes) {
+  notes.forEach(checkNote)
+  const ids = [SOS]
+  let now = 0, velocity = null
+  for (const {time, strike, pitch, touch} of inOrder(notes)) {
+    for (; time - now >= MAX_SHIFT; now += MAX_SHIFT) ids.push(TIME_SHIFT + MAX_SHIFT - 1)
+    if (time > now) ids.push(TIME_SHIFT + time - now - 1)
+    now = time
+    if (strike && touch !== velocity) ids.push(VELOCITY + (velocity = touch))
+    ids.push((strike ? NOTE_ON : NOTE_OFF) + pitch)
+  }
+  return [...ids, EOS]
+}
+
+// The ids to begin with: `sos`, then the primer up to its last strike.
+function primerIds(primer) {
+  if (!primer) return [SOS]
+  if (!primer.length) throw new Error('The primer has no notes.')
+  const ids = encode(primer)
+  return ids.slice(0, ids.findLastIndex(i => i < NOTE_OFF) + 1)
+}
+
+// -- what may follow: `Grammar`, and `Past`, which remembers more
+export class Grammar {
+  constructor() {
+    this.down = new Uint8Array(128) // keys that sound
+    this.there = new Uint8Array(128).fill(1)
+    this.velocity = null            // the bin in force
+    this.steps = 0                  // time since the beginning
+    this.last = SOS
+    this.lowOn = this.lowOff = 0    // lowest pitch that may still be struck, or released, at this instant
+  }
+
+  push(i) {
+    if (i < NOTE_OFF) {
+      this.down[i] = 1
+      this.lowOn = i + 1
+      this.lowOff = 128             // after a strike nothing is released
+    }
+    else if (i < TIME_SHIFT) {
+      this.down[i - NOTE_OFF] = 0
+      this.lowOff = i - NOTE_OFF + 1
+    }
+    else if (i < VELOCITY) {
+      this.steps += i - TIME_SHIFT + 1
+      this.lowOn = this.lowOff = 0
+    }
+    else if (i < PAD) this.velocity = i - VELOCITY
+    this.last = i
+  }
+
+  // The ids that may come next, (V) ones and zeros.
+  allowed() {
+    const ok = new Uint8Array(VOCAB_SIZE), {last, velocity} = this
+    const touched = last >= VELOCITY && last < PAD, waited = last >= TIME_SHIFT && last < VELOCITY
+    let free = false
+    for (let key = this.lowOn; key < 128; key++) {
+      if (!this.there[key] || this.down[key]) continue
+      free = true
+      if (velocity !== null) ok[NOTE_ON + key] = 1
+    }
+    if (touched) return ok          // a new velocity is for a strike
+    for (let key = this.lowOff; key < 128; key++) ok[NOTE_OFF + key] = this.down[key]
+    if (!waited || last === VELOCITY - 1) ok.fill(1, TIME_SHIFT, VELOCITY) // a full second may be followed by more
+    if (free) ok.fill(1, VELOCITY, PAD)
+    if (velocity !== null) ok[VELOCITY + velocity] = 0
+    ok[EOS] = !waited && !this.down.includes(1)
+    return ok
+  }
+}
+
+export class Past extends Grammar {
+  constructor(ids = [SOS]) {
+    super()
+    this.ids = []
+    this.struck = new Float64Array(128) // the step of each key's last strike
+    this.place = new Float64Array(128)  // how many ids there were then
+    this.sounding = false               // is a key down?
+    this.quiet = 0                      // the step at which something last sounded
+    for (const i of ids) this.push(i)
+  }
+
+  push(i) {
+    super.push(i)
+    this.ids.push(i)
+    if (i < NOTE_OFF) {
+      this.struck[i] = this.steps
+      this.place[i] = this.ids.length
+    }
+    if (i < TIME_SHIFT) this.sounding = this.down.includes(1)
+    if (i < TIME_SHIFT || this.sounding) this.quiet = this.steps
+  }
+}
+
+// -- the rules of drawing: generation.py
+class Rule {
+  push(i, past) {}       // hear an id that was just drawn; `past` holds it already
+  veto(past, allowed) {} // strike out what may not come
+  bias(past, logits) {}  // make something likelier or less likely
+}
+
+// Strike out the time shifts of more steps.
+function waitAtMost(steps, allowed) { allowed.fill(0, TIME_SHIFT + Math.min(Math.max(steps, 0), MAX_SHIFT), VELOCITY) }
+
+// Only what `encode` could write, on the keys of a piano.
+class WellFormed extends Rule {
+  veto(past, allowed) {
+    for (let key = 0; key < 128; key++) past.there[key] = key >= 21 && key <= 108 && allowed[key]
+    const ok = past.allowed()
+    for (let i = 0; i < VOCAB_SIZE; i++) allowed[i] &= ok[i]
+  }
+}
+
+// No key is down for longer than this, nor for longer than the model remembers.
+class Holds extends Rule {
+  constructor(seconds, forget) {
+    super()
+    this.most = Math.max(1, Math.floor(Math.min(seconds/STEP, 2**31) + 1e-6))
+    this.forget = forget // ids after which a strike is forgotten; 0 for never
+  }
+
+  left(past, key) {
+    const forgotten = this.forget && past.ids.length - past.place[key] >= this.forget - 1
+    return forgotten ? 0 : past.struck[key] + this.most - past.steps
+  }
+
+  veto(past, allowed) {
+    const down = [...past.down.keys()].filter(key => past.down[key] && allowed[NOTE_OFF + key])
+    if (!down.length) return
+    const left = down.map(key => this.left(past, key))
+    waitAtMost(Math.max(1, Math.min(...left)), allowed)
+    if (Math.min(...left) > 0) return
+    const ok = past.allowed(), due = down.find((key, n) => left[n] <= 0 && ok[NOTE_OFF + key])
+    if (due === undefined) return
+    allowed.fill(0)            // nothing else, until the lowest is let go
+    allowed[NOTE_OFF + due] = 1
+  }
+}
+
+// To a careful draw, the full second is but one of the lengths that it stands for.
+class Waits extends Rule {
+  constructor(temperature) {
+    super()
+    this.less = (1 - temperature)*Math.log(300) // all waits from a second on
+  }
+
+  bias(past, logits) { logits[VELOCITY - 1] -= this.less }
+}
+
+// No silence is longer than this, until the asked length has passed.
+class Rests extends Rule {
+  constructor(seconds, ending) {
+    super()
+    this.most = rint(Math.min(seconds, 1e6)/STEP)
+    this.ending = ending
+  }
+
+  veto(past, allowed) {
+    if (past.sounding || past.velocity === null || this.ending.passed(past)) return
+    waitAtMost(past.quiet + this.most - past.steps, allowed)
+  }
+}
+
+// When a piece may end, and when it must. (Without the tails of the Python: it ends as it comes.)
+class Ending extends Rule {
+  constructor(seconds, begin) {
+    super()
+    this.steps = seconds/STEP // the asked length
+    this.begin = begin        // steps that lie before it: a primer
+    this.over = false
+  }
+
+  now(past) { return past.steps - this.begin }
+  passed(past) { return this.now(past) >= this.steps }
+
+  veto(past, allowed) {
+    const now = this.now(past), most = Math.min(this.steps + LEEWAY - now, MAX_SHIFT)
+    waitAtMost(Math.max(1, Math.ceil(most)), allowed)
+    if (now < EARLY*this.steps) allowed[EOS] = 0
+    if (past.velocity === null) { // a piece begins after a second at most
+      if (past.steps >= MAX_SHIFT && !past.sounding) waitAtMost(0, allowed)
+    }
+    else if (this.passed(past)) { // no new notes
+      allowed.fill(0, VELOCITY, PAD)
+      if (past.last < VELOCITY || past.last >= PAD) allowed.fill(0, NOTE_ON, NOTE_OFF)
+    }
+  }
+
+  push(i, past) {
+    const waited = i >= TIME_SHIFT && i < VELOCITY, late = this.now(past) >= this.steps + LEEWAY
+    const silent = waited && this.passed(past) && !past.sounding && past.velocity !== null
+    this.over = i === EOS || late || silent
+  }
+}
+
+const EARLY = .9, LEEWAY = 1/STEP // share of the length after which it may end; steps by which it may differ
+
+// -- the draw
+// Random numbers of its own for each seed: Doty-Humphrey's sfc32. (The same seed gives another piece in Python.)
+export class Random {
+  constructor(seed) {
+    this.a = seed >>> 0
+    this.b = Math.floor(seed/2**32) >>> 0
+    this.c = 0x9e3779b9
+    this.n = 1
+    for (let k = 0; k < 15; k++) this.next()
+  }
+
+  // A number from 0 to 1, 1 itself left out.
+  next() {
+    const t = (this.a + this.b + this.n++) | 0
+    this.a = this.b ^ this.b >>> 9
+    this.b = (this.c + (this.c << 3)) | 0
+    this.c = (this.c << 21 | this.c >>> 11) + t | 0
+    return (t >>> 0)/2**32
+  }
+}
+
+// The distribution that is drawn from: [id, share] of what is allowed and likely enough, likeliest first.
+export function probabilities(logits, allowed, temperature, topP) {
+  const ids = [...allowed.keys()].filter(i => allowed[i])
+  ids.sort((a, b) => logits[b] - logits[a])
+  if (temperature < 1e-6) return [[ids[0], 1]]
+  const p = ids.map(i => Math.exp((logits[i] - logits[ids[0]])/temperature))
+  const enough = topP*p.reduce((a, b) => a + b)
+  let before = 0, n = 0
+  while (n < p.length && before < enough) before += p[n++]
+  return ids.slice(0, n).map((i, k) => [i, p[k]/before])
+}
+
+export function pick(shares, random) {
+  let left = random.next()
+  for (const [i, share] of shares) if ((left -= share) < 0) return i
+  return shares[0][0]
+}
+
+// `Sampling`, and what else may be asked for.
+const ASKED = {seconds: 60, seed: 1, temperature: 1, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null,
+  directions: [0, 0, 0, 0, 0]} // classes, as `Wishes` gives them in Python; 0 is unsaid
+const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], temperature: [0, 100], topP: [1e-6, 1],
+  maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], window: [0, 2**16]}
+
+function checked(given) {
+  for (const k in given) if (!(k in ASKED)) throw new Error(`There is no setting ${k}.`)
+  const asked = {...ASKED, ...given}
+  for (const [k, [least, most]] of Object.entries(RANGES))
+    if (!(asked[k] >= least && asked[k] <= most))
+      throw new Error(`${k} must lie in ${least}-${most}, not be ${asked[k]}.`)
+  return asked
+}
+
+// One piece in the making: a past, rules, and random numbers of its own.
+export class Take {
+  constructor(cfg, given) {
+    const asked = this.asked = checked(given)
+    this.past = new Past(primerIds(asked.primer))
+    this.given = this.past.ids.length
+    this.window = Math.min(asked.window || cfg.max_distance, 2**16)
+    this.random = new Random(asked.seed)
+    this.ending = new Ending(asked.seconds, this.past.steps)
+    const forget = cfg.state || cfg.wishes ? 0 : this.window
+    this.rules = [this.ending]
+    if (asked.temperature < 1) this.rules.push(new Waits(asked.temperature))
+    this.rules.push(new Rests(asked.maxRest, this.ending), new Holds(asked.maxHold, forget), new WellFormed())
+  }
+
+  get over() { return this.ending.over }
+
+  // What the rules leave.
+  allowed() {
+    const allowed = new Uint8Array(VOCAB_SIZE).fill(1)
+    allowed[PAD] = allowed[SOS] = 0
+    for (const r of this.rules) r.veto(this.past, allowed)
+    return allowed
+  }
+
+  // Draw the next id.
+  draw(logits) {
+    if (logits.some(Number.isNaN)) throw new Error('The model answers with NaN; its weights are damaged.')
+    const allowed = this.allowed(), biased = logits.slice()
+    for (const r of this.rules) r.bias(this.past, biased)
+    const i = pick(probabilities(biased, allowed, this.asked.temperature, this.asked.topP), this.random)
+    this.past.push(i)
+    for (const r of this.rules) r.push(i, this.past)
+    return i
+  }
+}
+
+// Move a take on until it is over: yields each id that is drawn, and `null` for each that is only read.
+export function* compose(model, take) {
+  const cache = new Cache(model.cfg, take.window), step = new Step(model, cache), {ids} = take.past
+  const first = Math.max(0, ids.length - take.window) // of a long beginning only the window is read
+  for (const i of ids.slice(0, first)) {
+    cache.state.push(i)
+    cache.echo.push(i)
+  }
+  for (const [n, i] of ids.slice(first).entries()) {
+    if (n === ids.length - first - 1) cache.echo.directions = take.asked.directions // for what is to come
+    step.hear(i)
+    yield null
+  }
+  while (true) {
+    const i = take.draw(step.say())
+    yield i
+    if (take.over) return
+    step.hear(i)
+  }
+}
+
+// What a player is to do for an id that `past` holds already: at most a release and a strike of one key.
+function eventsOf(i, past, down) {
+  const out = [], key = i % 128, time = past.steps*STEP
+  if (i >= TIME_SHIFT) return out
+  if (down.delete(key)) out.push({time, pitch: key, velocity: 0})
+  if (i < NOTE_OFF) {
+    down.add(key)
+    out.push({time, pitch: key, velocity: 4*(past.velocity ?? 16) + 2})
+  }
+  return out
+}
+
+// Compose: yields {time, pitch, velocity} as soon as it is known, {time} where only time has passed, and `null` while a
+// primer is read. Times count from the beginning of the primer, whose own events come first, `given`; velocity 0 is a
+// release.
+export function* stream(model, asked = {}) {
+  const take = new Take(model.cfg, asked), past = new Past([]), down = new Set()
+  for (const i of take.past.ids) {
+    past.push(i)
+    for (const o of eventsOf(i, past, down)) yield {...o, given: true}
+  }
+  for (const i of compose(model, take)) {
+    if (i === null) yield null
+    else if (i < TIME_SHIFT) yield* eventsOf(i, take.past, down)
+    else yield {time: take.past.steps*STEP}
+  }
+  for (const pitch of [...down].sort((a, b) => a - b)) yield {time: take.past.steps*STEP, pitch, velocity: 0}
+}

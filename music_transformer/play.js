@@ -1,0 +1,230 @@
+// The page: an `Instrument`, a worker that composes, and the buttons between them. `PAGE` says what the model is.
+const $ = id => document.getElementById(id)
+const MOST_TAKES = 20, AHEAD = .4 // seconds of music that must be there before it begins to sound
+
+// -- what lies beside the page comes as scripts, because a page on a disk may not fetch
+globalThis.mtFiles = {}
+function fetchFile(name) {
+  return new Promise((resolve, reject) => {
+    const script = document.createElement('script')
+    script.onload = () => resolve(mtFiles[name])
+    script.onerror = () => reject(new Error(`${name}.js is missing: it belongs beside this page.`))
+    script.src = `${name}.js`
+    document.head.append(script)
+  })
+}
+
+function bytes(base64) { return Uint8Array.from(atob(base64), o => o.charCodeAt(0)).buffer }
+
+// -- a take as a MIDI file: a header, and one track whose ticks are milliseconds
+function variable(n) { // seven bits a byte, all but the last with the eighth bit set
+  const out = [n & 127]
+  while (n >>= 7) out.unshift(n & 127 | 128)
+  return out
+}
+
+function midiFile(notes) {
+  const events = notes.flatMap(({start, end, pitch, velocity}) => {
+    return [[Math.round(start*1000), 0x90, pitch, velocity], [Math.round(end*1000), 0x80, pitch, 0]]
+  })
+  events.sort((a, b) => a[0] - b[0] || a[1] - b[1]) // at one time releases first
+  const track = [0, 0xff, 0x51, 3, 0x07, 0xa1, 0x20]  // half a second a beat, 500 ticks
+  let now = 0
+  for (const [tick, ...what] of events) {
+    track.push(...variable(tick - now), ...what)
+    now = tick
+  }
+  track.push(0, 0xff, 0x2f, 0)
+  const long = n => [n >>> 24, n >>> 16 & 255, n >>> 8 & 255, n & 255]
+  const head = [0, 0, 0, 1, 500 >> 8, 500 & 255] // one track
+  return new Uint8Array([...ascii('MThd'), ...long(6), ...head, ...ascii('MTrk'), ...long(track.length), ...track])
+}
+
+function ascii(text) { return [...text].map(o => o.charCodeAt(0)) }
+
+// -- takes: the last ones stay in this browser, if it lets us
+const takes = []
+let shown = -1
+
+function keepTakes() {
+  try { localStorage.setItem('music_transformer.takes', JSON.stringify(takes)) } catch { }
+}
+
+function recallTakes() {
+  try { takes.push(...JSON.parse(localStorage.getItem('music_transformer.takes')) ?? []) } catch { }
+  if (takes.length) showTake(takes.length - 1)
+}
+
+function addTake(title, notes) {
+  if (!notes.length) return
+  takes.push({title, notes})
+  takes.splice(0, takes.length - MOST_TAKES)
+  shown = takes.length - 1
+  keepTakes()
+  listTakes()
+}
+
+function listTakes() {
+  const options = takes.map(({title}, n) => new Option(title, n, false, n === shown))
+  $('takes').replaceChildren(...options.length ? options : [new Option('none yet')])
+  enable()
+}
+
+function showTake(n) {
+  shown = n
+  const {title, notes} = takes[n] ?? {title: '', notes: []}
+  piano.stop()
+  piano.load(notes, title)
+  listTakes()
+}
+
+// Backspace: the take that is shown goes.
+function dropTake() {
+  if (making || shown < 0) return
+  takes.splice(shown, 1)
+  keepTakes()
+  showTake(Math.min(shown, takes.length - 1))
+}
+
+// -- composing
+let worker = null, ready = false, speed = 1, making = null, number = 0
+
+function say(sentence) {
+  if ($('state').textContent !== sentence) $('state').textContent = sentence
+}
+
+function enable() {
+  const busy = making !== null, there = takes.length > 0
+  $('compose').disabled = $('answer').disabled = !ready || busy
+  $('continue').disabled = !ready || busy || !there
+  $('stop').disabled = !busy
+  $('save').disabled = $('takes').disabled = busy || !there
+}
+
+function pace(speed) {
+  const times = speed < 10 ? speed.toFixed(1) : Math.round(speed)
+  if (speed >= 1) return `This device composes ${times} times as fast as it sounds.`
+  const slow = `This device composes more slowly than it sounds (${times} of real time)`
+  return `${slow}: a piece begins when enough of it is there.`
+}
+
+// Ask for a piece. `primer` are notes to go on from.
+function compose(title, primer = null) {
+  if (!$('panel').reportValidity()) return
+  const asked = {seconds: +$('seconds').value, seed: +$('seed').value, temperature: +$('temperature').value, primer}
+  if (PAGE.directions.length) asked.directions = [...$('directions').querySelectorAll('select')].map(o => o.selectedIndex)
+  making = {take: ++number, title: `${title}, seed ${asked.seed}`, seconds: asked.seconds, sounding: false}
+  if (!$('locked').checked) $('seed').value = asked.seed + 1
+  piano.stop()
+  piano.begin(making.title)
+  worker.postMessage({take: making.take, compose: asked})
+  say(primer ? 'It listens to what was played…' : 'It composes…')
+  enable()
+}
+
+// Seconds of music that must be there before it sounds, so that the rest will come in time; a fifth for safety.
+function inHand(speed) { return Math.max(AHEAD, making.seconds*(1 - .8*speed)) }
+
+function begin(from) {
+  making.sounding = true
+  say('It composes…')
+  piano.play(from)
+}
+
+function hear({take, events, from, at, speed: now, ended, error}) {
+  if (take !== making?.take) return
+  if (error) return finish(error)
+  if (ended) return finish(ended === 'stopped' ? 'Stopped.' : `Composed. ${pace(now)}`)
+  for (const o of events) piano.add(o)
+  piano.add({time: at}) // so far all is known
+  making.from = from
+  if (making.sounding) return
+  const wanted = inHand(Math.min(now || speed, speed))
+  if (at - from >= wanted) return begin(from)
+  const tenths = Math.floor(10*(at - from)/wanted) // said in tens, so that a screen reader is not kept busy
+  if (wanted > AHEAD) say(`${pace(speed)} ${10*tenths} % of that is there.`)
+}
+
+function finish(sentence) {
+  const {title, sounding, from} = making
+  piano.end()
+  if (!sounding && piano.notes.length) begin(from ?? 0)
+  making = null
+  addTake(title, piano.notes)
+  say(sentence)
+  enable()
+}
+
+function stop() {
+  worker.postMessage({stop: true})
+  piano.stop()
+}
+
+// The phrase that was recorded, or just played, is continued.
+function answer() {
+  const notes = piano.phrase()
+  if (!notes.length) return say('There is nothing to answer yet: play a phrase on the keys, then press Answer.')
+  compose('Answer', notes.map(plain))
+}
+
+function plain({start, end, pitch, velocity}) { return {start, end, pitch, velocity} }
+
+// Go on from the take that is shown: from the mark in it, from where it was stopped, or from its end.
+function goOn() {
+  const until = piano.marked?.[0] ?? (piano.position || Infinity)
+  const notes = piano.notes.filter(o => o.start < until)
+  if (!notes.length) return say('There is nothing before this point to go on from.')
+  compose('Continued', notes.map(plain))
+}
+
+function save() {
+  const link = document.createElement('a'), notes = piano.notes
+  link.href = URL.createObjectURL(new Blob([midiFile(notes)], {type: 'audio/midi'}))
+  link.download = `${(takes[shown]?.title ?? 'take').toLowerCase().replace(/[^a-z0-9]+/g, '-')}.mid`
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
+}
+
+// What a model that hears directions may be told, each with its classes.
+function offerDirections() {
+  for (const [name, classes] of PAGE.directions) {
+    const label = document.createElement('label'), select = document.createElement('select')
+    select.append(...['as it likes', ...classes].map(o => new Option(o)))
+    label.append(name, ' ', select)
+    $('directions').append(label)
+  }
+}
+
+// -- the page wakes
+async function start() {
+  const source = URL.createObjectURL(new Blob([$('worker').textContent], {type: 'text/javascript'}))
+  worker = new Worker(source)
+  worker.onmessage = ({data}) => data.ready ? wake(data.ready) : data.take ? hear(data) : say(data.error)
+  worker.onerror = () => say('The browser would not start the engine: it allows this page no worker.')
+  if (PAGE.piano) fetchFile('play-piano').then(o => piano.loadPiano(bytes(o))).catch(() => { }) // else its own tone
+  worker.postMessage({load: {config: PAGE.config, files: [await fetchFile('play-model')]}})
+  delete mtFiles['play-model']
+}
+
+function wake(found) {
+  ready = true
+  speed = found.speed
+  say(`Ready. ${pace(speed)}`)
+  enable()
+}
+
+const piano = new Instrument($('instrument'), {samples: null})
+piano.actions.append($('actions'))
+$('instrument').addEventListener('mt-enter', () => {
+  if (ready && !making) piano.recording ? answer() : compose('Composed')
+})
+$('instrument').addEventListener('mt-undo', dropTake)
+const doing = {compose: () => compose('Composed'), answer, continue: goOn, stop, save}
+for (const [id, act] of Object.entries(doing)) $(id).addEventListener('click', act)
+$('takes').addEventListener('change', () => showTake(+$('takes').value))
+$('temperature').addEventListener('input', () => { $('warmth').textContent = (+$('temperature').value).toFixed(2) })
+$('panel').addEventListener('submit', e => e.preventDefault())
+offerDirections()
+recallTakes()
+enable()
+start().catch(e => say(e.message))

@@ -1,0 +1,237 @@
+"The engine in JavaScript against the Python that it mirrors, in a browser; and the page as a person meets it."
+import base64, json, re
+from pathlib import Path
+import numpy as np, pytest, torch
+from safetensors.torch import save
+from test_player import chromium, flags, sync_api
+from music_transformer.data import Performance
+from music_transformer.echo import Echo
+from music_transformer.engine import browser_logits, checkpoint_files, in_browser, packaged, play_page
+from music_transformer.generation import Past, probabilities
+from music_transformer.midi import read_midi
+from music_transformer.model import Cache, ModelConfig, MusicTransformer, Step, describe_keys, State
+from music_transformer.processor import encode, legal
+
+pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
+root = Path(__file__).parent.parent
+long_run = root/'examples/long-run/weights'
+piece = encode(read_midi(root/'examples/piece-1.mid')).tolist()
+sizes = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64)
+
+def python_logits(folder, ids, window, directions):
+    model,cache = MusicTransformer.from_pretrained(folder),Cache(window)
+    if model.cfg.echo: cache.echoes = [Echo()]
+    for o in cache.echoes or []: o.directions = directions
+    with torch.no_grad(): begin = model(torch.tensor([ids[:1]]), cache)[:,-1]
+    step = Step(model, cache)
+    return torch.cat([begin, *(step([i]) for i in ids[1:])])
+
+def apart(folder, ids, window, directions=(0,)*5):
+    "The largest difference of any log-probability."
+    asked = folder,ids,window,list(directions)
+    ours,theirs = torch.tensor(browser_logits(*asked)),python_logits(*asked)
+    return float((ours.log_softmax(-1)-theirs.log_softmax(-1)).abs().max())
+
+cases = [(packaged(), 500, 512), (long_run, 140, 128)]
+@pytest.mark.parametrize('folder,n,window', cases, ids=['packaged','long-run'])
+def test_it_gives_the_log_probabilities_of_python(folder, n, window):
+    "Those of the reference, and of a piece after it: longer than the window together, and a second piece in the stream."
+    ids = json.loads((folder/'reference.json').read_text())['ids'] + piece[:n]
+    assert len(ids)>window and apart(folder, ids, window)<2e-3
+
+kinds = [(dict(position='none', state=False), torch.float32), (dict(wishes=False, conv=3), torch.float16),
+         (dict(clock=False, echo=True, directions=True), torch.bfloat16)]
+@pytest.mark.parametrize('given,dtype', kinds, ids=['float32','float16','bfloat16'])
+def test_every_kind_of_model_in_every_precision(given, dtype, tmp_path):
+    torch.manual_seed(1)
+    model = MusicTransformer(ModelConfig(**sizes, **given))
+    for o in model.parameters(): o.data = torch.randn_like(o)*.3
+    model.to(dtype).save_pretrained(tmp_path)
+    assert apart(tmp_path, piece[:110], 37, (3,12,0,7,14))<2e-3
+
+def notes_of(p): return [dict(zip(('start','end','pitch','velocity'), o)) for o in p.notes.tolist()]
+
+def crowd():
+    "Notes that get in each other's way."
+    rng = np.random.default_rng(0)
+    on = rng.uniform(0, 9, 200).round(3)
+    off = on+rng.uniform(0, 3, 200).round(3)
+    return Performance(np.stack([on, off, rng.integers(50, 62, 200), rng.integers(1, 128, 200)], 1))
+
+players = [*(read_midi(root/f'examples/{o}.mid') for o in ('prelude','piece-1')), crowd(), Performance([(12.345, 12.345, 21, 1)]),
+           Performance([(0, .005, 60, 64), (.005, .015, 60, 65)])]
+
+def returning():
+    "Ids of a piece that takes itself up, a semitone higher too, with velocities whose mean lies between two bins."
+    line = [60,64,67,72,67,64,62,65,69,74,71]
+    rows = [(.4*n, .4*n+.2, line[n%11]+(n>21), 40+7*(n%5)) for n in range(33)]
+    return encode(Performance(rows+[(a, b, p-12, v+4) for a,b,p,v in rows])).tolist()
+
+logits = torch.randn(391, generator=torch.Generator().manual_seed(1))*3
+draws = [(1,1), (1,.9), (.5,.99), (2,.5), (0,1)]      # temperature, top-p
+code = '''
+const state = new State(), echo = new Echo(), grammar = new Grammar(), all = new Uint8Array(391).fill(1)
+const keys = i => { state.push(i); const out = new Uint8Array(512); keyClasses(out, state); return [...out] }
+const said = i => { echo.push(i); const h = echo.hint(); return [h.kind, h.keys.sort((a, b) => a - b), h.due, h.touch] }
+const allowed = i => { if (i < 388) grammar.push(i); return [...grammar.allowed()] }
+return {ids: data.players.map(encode), keys: data.piece.map(keys), said: data.piece.map(said), allowed: data.piece.map(allowed),
+  shares: data.draws.map(([temperature, topP]) => probabilities(data.logits, all, temperature, topP))}'''
+
+@pytest.fixture(scope='module')
+def found():
+    "What the engine says of all these, in one visit to the browser."
+    return in_browser(code, dict(players=[notes_of(o) for o in players], piece=both, draws=draws, logits=logits.tolist()))
+
+both = returning()+piece[:400]
+
+def test_notes_become_the_same_ids(found):
+    for ids,p in zip(found['ids'], players): assert ids==encode(p).tolist()
+
+def test_the_echo_says_the_same(found):
+    echo,said = Echo(),[]
+    for i in both:
+        echo.push(i)
+        h = echo.hint()
+        said.append([h.kind, sorted(h.keys), h.due, h.touch])
+    assert found['said']==said and {o[0] for o in said}>={0,1,2,3,4,5,6,7}
+
+def test_keys_are_described_alike(found):
+    theirs = describe_keys(State().trace(torch.tensor([both])))[0].flatten(1)
+    assert torch.equal(torch.tensor(found['keys']), theirs.long())
+
+def test_the_grammar_is_the_same(found): assert np.array_equal(np.array(found['allowed'], bool), legal(both))
+
+@pytest.mark.parametrize('n', range(len(draws)))
+def test_the_distribution_is_the_same(found, n):
+    ours = torch.zeros(391)
+    for i,p in found['shares'][n]: ours[i] = p
+    assert torch.allclose(ours, probabilities(logits, draws[n][0], top_p=draws[n][1]), atol=1e-6)
+
+def test_what_it_composes_is_well_formed_and_as_long_as_asked():
+    primer = notes_of(read_midi(root/'examples/prelude.mid')[:3])
+    code = '''
+        const bytes = text => Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer
+        const model = new Model(data.config, data.files.map(bytes))
+        return data.asked.map(asked => {
+          const take = new Take(model.cfg, asked)
+          for (const i of compose(model, take));
+          return [take.given, take.past.ids]
+        })'''
+    asked = [dict(seconds=6), dict(seconds=6), dict(seconds=4, primer=primer, temperature=.8), dict(seconds=5, maxHold=.3, maxRest=.2, seed=4)]
+    found = in_browser(code, checkpoint_files(packaged()) | dict(asked=asked))
+    assert found[0]==found[1]!=found[3]               # of one seed the same
+    for (given,ids),o in zip(found, asked):
+        ok = legal(ids)
+        assert all(ok[n-1][i] for n,i in enumerate(ids) if n>=max(given, 1))
+        lasts = (Past(ids).steps-Past(ids[:given]).steps)/100
+        assert .9*o['seconds']<=lasts<=o['seconds']+1
+    held = Past()
+    for i in found[3][1][1:]:
+        held.push(i)
+        assert not held.down.any() or (held.steps-held.struck[held.down]).max()<=30
+    assert found[2][1][:20]==encode(read_midi(root/'examples/prelude.mid')[:3]).tolist()[:20]
+
+def test_what_it_does_not_know_is_refused_in_a_sentence():
+    bad = [dict(position='relative'), dict(position='sinusoidal'), dict(rooms=3), dict(d_model='wide'), dict(n_heads=3), dict(vocab_size=400),
+           dict(directions=True)]
+    code = 'return data.map(o => { try { readConfig(o); return "" } catch (e) { return e.message } })'
+    said = in_browser(code, [sizes, *(sizes|o for o in bad)])
+    assert not said[0] and all(o.endswith('.') for o in said[1:])
+    for word,o in zip(('relative','sinusoidal','rooms','d_model','multiples','391','echo'), said[1:]): assert word in o
+
+def test_damaged_weights_are_named():
+    model = MusicTransformer(ModelConfig(**sizes))
+    whole,weights = save(model.state_dict()),model.state_dict()
+    lacking = {k: v for k,v in weights.items() if k!='head.weight'}
+    bad = [whole[:1000], b'', whole[:-4], save(lacking), save(weights | dict(more=torch.zeros(3))), save(weights | {'norm.bias': torch.zeros(3)})]
+    code = '''
+        const bytes = text => Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer
+        return data.bad.map(o => { try { new Model(data.config, [bytes(o)]); return "" } catch (e) { return e.message } })'''
+    said = in_browser(code, dict(config=sizes, bad=[base64.b64encode(o).decode() for o in [whole, *bad]]))
+    assert not said[0] and all('The weights are damaged' in o for o in said[1:4])
+    assert said[4:]==['The checkpoint lacks the tensor head.weight.', 'The checkpoint has a strange tensor, more.',
+                      'In the checkpoint, norm.bias has shape 3, not 32.']
+
+# -- the page
+
+@pytest.fixture(scope='module')
+def site(tmp_path_factory): return play_page(tmp_path_factory.mktemp('site'))
+
+@pytest.fixture(scope='module')
+def browser():
+    with sync_api.sync_playwright() as pw:
+        b = pw.chromium.launch(executable_path=chromium, args=flags)
+        yield b
+        b.close()
+
+@pytest.fixture
+def page(browser, site, request):
+    page = browser.new_context(**getattr(request, 'param', dict(viewport=dict(width=1400, height=900)))).new_page()
+    page.wrong = []
+    page.on('console', lambda m: page.wrong.append(m.text) if m.type in ('error','warning') else None)
+    page.on('pageerror', lambda e: page.wrong.append(str(e)))
+    page.on('request', lambda r: r.url.startswith(('file:','data:','blob:')) or page.wrong.append(f'asks {r.url[:80]}'))
+    page.goto(site.as_uri())
+    page.wait_for_function('!document.querySelector("#compose").disabled')
+    yield page
+    assert not page.wrong
+    page.context.close()
+
+def until_composed(page): page.wait_for_function('document.querySelector("#state").textContent.startsWith("Composed")')
+
+phone = dict(viewport=dict(width=390, height=844), is_mobile=True, has_touch=True, color_scheme='dark')
+@pytest.mark.parametrize('page', [phone], indirect=True)
+def test_the_page_on_a_disk_composes_and_saves(page, tmp_path):
+    assert 'times as fast as it sounds' in page.locator('#state').text_content()
+    page.select_option('#seconds', '10')
+    page.get_by_role('button', name='Compose').click()
+    until_composed(page)
+    with page.expect_download() as d: page.get_by_role('button', name='Save as MIDI').click()
+    d.value.save_as(tmp_path/'take.mid')
+    p = read_midi(tmp_path/'take.mid')
+    assert 9<=p.seconds<=11.5 and len(p)>15
+    assert page.locator('#seed').input_value()=='2'   # it moves on
+    assert page.evaluate('document.documentElement.scrollWidth')<=390
+    page.reload()                                     # what was composed is still there
+    page.wait_for_function('!document.querySelector("#continue").disabled')
+    assert page.locator('#takes option').all_text_contents()==['Composed, seed 1']
+
+def test_it_answers_goes_on_and_stops(page):
+    page.locator('#locked').check()
+    page.get_by_role('button', name='Answer').click()
+    assert 'nothing to answer' in page.locator('#state').text_content()
+    page.get_by_role('button', name='Record').click()
+    for key in ('C 4','E 4','G 4'): page.get_by_role('button', name=key, exact=True).click(delay=60)
+    page.get_by_role('button', name='Answer').click()
+    page.wait_for_function('document.querySelector("#state").textContent=="It composes…"')
+    page.get_by_role('button', name='Stop composing').click()
+    page.wait_for_function('document.querySelector("#state").textContent=="Stopped."')
+    assert page.locator('#takes option').all_text_contents()==['Answer, seed 1']
+    page.select_option('#seconds', '10')
+    page.get_by_role('button', name='Continue').click()
+    until_composed(page)
+    assert page.locator('#seed').input_value()=='1' and page.locator('#takes option').count()==2
+
+def test_a_model_that_hears_directions_is_asked_for_them(tmp_path, page):
+    MusicTransformer(ModelConfig(**sizes, echo=True, directions=True)).save_pretrained(tmp_path/'toy')
+    page.goto(play_page(tmp_path/'site', tmp_path/'toy', piano=False).as_uri())
+    page.get_by_label('composer').select_option('Chopin')
+    assert page.get_by_label('loudness').locator('option').all_text_contents()[:3]==['as it likes','under 30','30 to 40']
+    page.select_option('#seconds', '10')
+    page.locator('#compose:enabled').click()
+    until_composed(page)
+
+def test_a_device_that_is_slower_than_real_time_says_so_and_waits(site, page, tmp_path):
+    "As if each id took 60 ms: a piece does not begin to sound before most of it is there."
+    hear = '  // Move on by one id.\n  hear(i) {'
+    text = site.read_text(encoding='utf-8')
+    assert text.count(hear)==1
+    slow = text.replace(hear, hear+' const since = performance.now(); while (performance.now() - since < 60);')
+    (site.parent/'slow.html').write_text(slow, encoding='utf-8')
+    page.goto((site.parent/'slow.html').as_uri())
+    page.wait_for_function('!document.querySelector("#compose").disabled')
+    assert re.search(r'more slowly than it sounds \(0\.[1-4] of', page.locator('#state').text_content())
+    page.get_by_role('button', name='Compose').click()
+    page.wait_for_function('document.querySelector("#state").textContent.endsWith("10 % of that is there.")')
+    assert page.locator('.mt-time').text_content().startswith('0:00 / 0:0')
+    page.get_by_role('button', name='Stop composing').click()

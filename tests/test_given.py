@@ -1,0 +1,137 @@
+"Notes that are given: whatever they are, they are in the result, the ids are well-formed, and the weights are exact."
+import math
+import numpy as np, pytest, torch
+from hypothesis import given, settings, strategies as st
+from music_transformer import given as room
+from music_transformer.data import Performance
+from music_transformer.drawing import Rule
+from music_transformer.generation import generate
+from music_transformer.given import Cloud, Particle, accompany, bridge, complete, fill, gap_in, play_on, vary
+from music_transformer.model import ModelConfig, MusicTransformer
+from music_transformer.processor import EOS, NOTE_OFF, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE, decode, encode
+from music_transformer.settings import Sampling
+
+def small(**kw):
+    torch.manual_seed(0)
+    return MusicTransformer(ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=64, max_distance=64, **kw)).eval()
+
+@pytest.fixture(scope='module')
+def model(): return small()
+
+@st.composite
+def performances(draw, most=12):
+    "Notes that do not overlap themselves, with times off the grid, on any key."
+    ends,notes = {},[]
+    for _ in range(draw(st.integers(1, most))):
+        pitch = draw(st.sampled_from((3, 48, 60, 61, 64, 72, 120)))
+        start = ends.get(pitch, 0)+draw(st.sampled_from((0, .0013, .3, 1.7)))
+        end = start+draw(st.sampled_from((.0004, .02, .25, .6, 2.5)))
+        ends[pitch] = end+.02
+        notes.append((start, end, pitch, draw(st.integers(1, 127))))
+    return Performance(notes)
+
+def check(p, q):
+    "All of `p` is in `q`, exactly; and what was drawn is what the encoder would write."
+    new = q.info['new']
+    assert np.array_equal(q.notes[~new], p.notes)
+    ids = q.info['ids']
+    whole = ids if ids[-1]==EOS else [*ids, TIME_SHIFT]
+    n = len(whole)-1
+    assert np.array_equal(encode(decode(whole))[:n], whole[:n])
+    assert np.array_equal(encode(q)[:len(ids)-1], ids[:-1])
+    same = q.notes[np.lexsort((q.notes['start'], q.notes['pitch']))]
+    apart = (np.diff(same['pitch'])!=0) | (same['start'][1:]>=same['end'][:-1]-1e-9)
+    assert apart[~np.isin(same['pitch'][1:], p.notes['pitch'])].all()
+
+@settings(max_examples=40, deadline=None)
+@given(p=performances(), seed=st.integers(0, 99), cut=st.tuples(st.floats(0, 1), st.floats(0, 1)), most=st.sampled_from((None, 1, 5)),
+       shortest=st.sampled_from((0., .05, .3)), how=st.sampled_from((dict(), dict(temperature=.7), dict(temperature=0.), dict(grammar=False), dict(top_k=3), dict(max_rest=.05), dict(max_hold=.05))))
+def test_whatever_is_given_is_in_the_result(model, p, seed, cut, most, shortest, how):
+    a,b = sorted(o*p.seconds for o in cut)
+    if b-a<STEP: a,b = 0,p.seconds
+    if b-a<STEP: return
+    q = complete(model, p, (a, b), particles=3, seed=seed, most=most, shortest=shortest, **how)
+    check(p, q)
+    new = q.notes[q.info['new']]
+    assert (new['start']>=a-STEP).all() and (new['start']<b+STEP).all()
+    assert q.info['logp']<=0 and q.info['effective']>=1-1e-9
+
+class Nothing(Rule):
+    "A rule that forbids to strike."
+    def veto(self, past, allowed): allowed[:NOTE_OFF] = False
+
+def test_what_is_given_has_its_way(model):
+    p = Performance([(0,1,60,66), (2,3,64,66)])
+    check(p, complete(model, p, particles=2, rules=[Nothing()]))
+    with torch.no_grad():
+        stubborn = small()
+        stubborn.head.weight *= 200
+    q = complete(stubborn, p, (1, 2), particles=4)
+    check(p, q)
+    assert q.info['likely']=='next to impossible' and math.isfinite(q.info['logp'])
+
+class Few(Rule):
+    def veto(self, past, allowed):
+        few = [60, 64, NOTE_OFF+60, NOTE_OFF+64, VELOCITY+16, EOS]
+        if past.steps<150: few.append(TIME_SHIFT+49)
+        allowed &= np.isin(np.arange(VOCAB_SIZE), few)
+
+def test_resampling_at_every_id_changes_no_total(monkeypatch):
+    "The lesson's enumerated case, with the sum of its pieces; resampled as often as can be, and once not at all."
+    tiny = small(state=False, wishes=False, clock=False)
+    with torch.no_grad(): tiny.head.weight *= 8
+    found = {}
+    for always in (True, False):
+        monkeypatch.setattr(room, 'effective', lambda logw: 0 if always else len(logw))
+        sampling = Sampling(top_p=1., max_hold=99., max_rest=99.)
+        cloud = Cloud(Particle(gap_in(Performance([(.5,1,64,66)]), 0, 1), sampling, rules=[Few()]), 600, seed=3)
+        for _ in play_on(tiny, cloud): pass
+        logw = cloud.weights()
+        w = np.exp(logw-np.logaddexp.reduce(logw))
+        share = {}
+        for o,x in zip(cloud, w): share[tuple(o.ids)] = share.get(tuple(o.ids), 0)+x
+        found[always] = np.logaddexp.reduce(logw)-math.log(600), share
+    (a,p),(b,q) = found.values()
+    assert abs(a-b)<.2
+    assert sum(abs(p.get(k, 0)-q.get(k, 0)) for k in {*p, *q})/2<.12
+
+def test_an_echo_goes_with_its_take():
+    check(p := Performance([(t/4, t/4+.2, 60+t%3, 66) for t in range(24)]), fill_(small(echo=True), p))
+
+def fill_(model, p): return complete(model, p, (2, 4), particles=4)
+
+def test_a_stop_gives_what_there_is(model):
+    p = Performance([(t/4, t/4+.2, 60+t%3, 66) for t in range(24)])
+    q = fill(model, p, 2, 4, particles=3, progress=lambda share: share>.5)
+    assert q.info['ended']=='stopped' and set(q.notes[~q.info['new']].tolist())<=set(p.notes.tolist())
+
+def test_seeds_progress_and_door(model):
+    p = Performance([(t/4, t/4+.2, 60+t%3, 66) for t in range(24)])
+    heard = []
+    a,b = fill(model, p, 2, 3, particles=2, seed=[1,2], progress=heard.append)
+    assert heard==sorted(heard) and heard[-1]==1
+    assert b==fill(model, p, 2, 3, particles=2, seed=2) and a!=b
+    assert generate(model, given=p, between=(2,3), particles=2)==complete(model, p, (2,3), particles=2)
+    assert generate(model, primer=p, given=p, seconds=1, particles=2)==bridge(model, p, p, 1, particles=2)
+    c,d = vary(model, p, keep=.5, particles=2, seed=[1,2])
+    assert not np.array_equal(c.notes[~c.info['new']], d.notes[~d.info['new']])
+
+def test_a_hundred_thousand_notes_are_not_lost(model):
+    p = Performance([(t/50, t/50+.01, 21+t%88, 66) for t in range(100_000)])
+    q = complete(model, p, (1000, 1000.1), particles=2)
+    assert np.array_equal(q.notes[~q.info['new']], p.notes)
+    assert len(q.info['ids'])<40_000                       # of the left side only the last half hour or less was read
+
+bad = [(dict(particles=0), 'particles must be'), (dict(most=0), 'most must be'), (dict(between=(2,1)), 'must end after it begins'),
+       (dict(between=(0,99)), 'lies outside the piece'), (dict(between=3), 'two moments'), (dict(between=(float('nan'),1)), 'must end after'),
+       (dict(seed=[]), 'at least one'), (dict(window=0), 'window must be'), (dict(temperature=-1), 'temperature must be'), (dict(shortest=-1), 'shortest must be')]
+
+@pytest.mark.parametrize('how,said', bad, ids=lambda o: str(o)[:30])
+def test_what_is_refused(model, how, said):
+    with pytest.raises(ValueError, match=said): complete(model, Performance([(0,2,60,66)]), **how)
+
+def test_notes_that_overlap_themselves(model):
+    with pytest.raises(ValueError, match='key 60 sounds to 2.00 s and is struck again at 1.00 s'):
+        accompany(model, Performance([(0,2,60,66), (1,3,60,66)]))
+    with pytest.raises(TypeError, match='did you mean temperature'): accompany(model, Performance([(0,2,60,66)]), temperatur=1)
+    with pytest.raises(ValueError, match='no given notes'): fill(model, Performance([(0,2,60,66)]), 0, 2)
