@@ -157,6 +157,7 @@ def main(out):
     out = Path(out)
     shutil.rmtree(out, ignore_errors=True); out.mkdir()
     shutil.copytree(root/'examples', out/'examples'); shutil.copy(root/'LICENSE', out)
+    shutil.copy(root/'examples/open-in-colab.svg', out)
     (out/'docs').mkdir(); shutil.copy(root/'docs/rooms.svg', out/'docs')
     card = (root/f'{lib}/pretrained/README.md').read_text(encoding='utf-8')
     card = card.replace(f'{get_config().doc_host}{get_config().doc_baseurl}/', 'index.ipynb')

@@ -44,7 +44,7 @@ def test_what_a_module_exports_is_documented(site):
 
 def test_an_entry_is_readable(site):
     text = re.sub(r'<[^>]+>', '', (site/'playback.html').read_text())
-    assert re.search(r'player\(p: Performance, soundfont=None', text) and '[source]' in text
+    assert re.search(r'player\(p: Performance, soundfont: str \| Path = None', text) and '[source]' in text
     assert 'an MP3 of it, if there is one' in text                              # the comment beside an argument
     assert (site/'_modules/music_transformer/playback.html').exists()
     assert 'id="Studio.compose"' in (site/'_modules/music_transformer/studio.html').read_text()   # methods added by `@patch` too
