@@ -690,7 +690,7 @@ def _record_piano(path)->bytes:
 
 # %% ../nbs/04a_sound.ipynb #8a5014a1
 def piano_samples(
-    soundfont=None, # a path; else see `find_soundfont`
+    soundfont:str|Path=None, # a path; else see `find_soundfont`
 )->bytes: # for `instrument.js`
     "A soundfont's piano for a page; made once, then kept in the user's cache. Errors are those of `find_soundfont`."
     path = find_soundfont(soundfont)
