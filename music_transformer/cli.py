@@ -409,7 +409,8 @@ def _returns(text):
     "A plan of returns as `generate` takes it."
     if text in ('drawn','none'): return None if text=='none' else text
     try: return [tuple(map(float, o.split(','))) for o in text.split()]
-    except ValueError: raise ValueError(f"--returns must be drawn, none, or such as '40,5,15 70,5,15', not {text!r}") from None
+    except ValueError: pass
+    raise ValueError(f"--returns must be drawn, none, or such as '40,5,15 70,5,15', not {text!r}")
 
 # %% ../nbs/07_cli.ipynb #84b5d5f5
 def _given_file(fill, accompany, vary, between, primer):
