@@ -11,6 +11,7 @@ __all__ = ['probabilities', 'pick', 'Past', 'Rule', 'WellFormed', 'wait_at_most'
 # %% ../nbs/04b_drawing.ipynb #7d638d8c
 import inspect, math
 from contextlib import contextmanager
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
@@ -60,7 +61,7 @@ def pick(
 class Past(Grammar):
     "What has been played. (`down`, `steps` and `velocity` are the `Grammar`'s.)"
     def __init__(self,
-        ids=(SOS,), # what is there already
+        ids:Sequence=(SOS,), # what is there already
     ):
         super().__init__()
         self.ids = []
@@ -85,14 +86,14 @@ class Rule:
     def push(self, i:int, past:Past): "Hear an id that was just drawn; `past` holds it already."
     def veto(self, past:Past, allowed:np.ndarray): "Strike out what may not come: make `allowed` (V,) `False` there."
     def bias(self, past:Past, logits:Tensor): "Make something likelier or less likely: add to `logits` (V,)."
-    def tell(self, past:Past, heard): "Change what the model hears of this piece beside its ids, an `Echo`."
+    def tell(self, past:Past, heard:Echo): "Change what the model hears of this piece beside its ids, an `Echo`."
 
 # %% ../nbs/04b_drawing.ipynb #b1fb4467
 _piano = np.isin(np.arange(128), np.arange(21, 109))
 
 class WellFormed(Rule):
     "Offer only what `encode` could write, on the keys of a piano that are allowed so far."
-    def veto(self, past, allowed):
+    def veto(self, past:Past, allowed:np.ndarray):
         past.there = _piano & allowed[:NOTE_OFF]
         allowed &= past.allowed()
 
@@ -111,7 +112,7 @@ class Holds(Rule):
     seconds: float
     forget: int = 0 # ids after which a strike is forgotten; 0 for never
 
-    def veto(self, past, allowed):
+    def veto(self, past:Past, allowed:np.ndarray):
         down = past.down & ~past.kept & allowed[NOTE_OFF:TIME_SHIFT] # what another rule holds is no affair of this one
         if not down.any(): return
         most = max(1, int(min(self.seconds/STEP, 2**31)+1e-6))
@@ -130,7 +131,7 @@ class Waits(Rule):
     "To a careful draw, the full second is but one of the lengths that it stands for."
     temperature: float
     lengths = 300 # all waits from a second on
-    def bias(self, past, logits): logits[VELOCITY-1] -= (1-self.temperature)*math.log(self.lengths)
+    def bias(self, past:Past, logits:Tensor): logits[VELOCITY-1] -= (1-self.temperature)*math.log(self.lengths)
 
 # %% ../nbs/04b_drawing.ipynb #79a17dc2
 @dataclass
@@ -139,7 +140,7 @@ class Rests(Rule):
     seconds: float
     ending: Rule   # an `Ending`, which knows the asked length
 
-    def veto(self, past, allowed):
+    def veto(self, past:Past, allowed:np.ndarray):
         if past.sounding or past.velocity is None or self.ending.passed(past): return
         most = round(min(self.seconds, 1e6)/STEP)
         wait_at_most(past.quiet+most-past.steps, allowed)
@@ -160,13 +161,13 @@ class Ending(Rule):
         self.over = False
         self.best = -math.inf,0     # the likeliest end so far: its log-probability, the ids before it
 
-    def now(self, past)->int: return past.steps-self.begin
-    def passed(self, past)->bool: return self.now(past)>=self.steps
-    def near(self, past)->bool: return self.tails>1 and self.now(past)>=self.early*self.steps
+    def now(self, past:Past)->int: return past.steps-self.begin
+    def passed(self, past:Past)->bool: return self.now(past)>=self.steps
+    def near(self, past:Past)->bool: return self.tails>1 and self.now(past)>=self.early*self.steps
 
 # %% ../nbs/04b_drawing.ipynb #0795933f
 @patch
-def veto(self:Ending, past, allowed):
+def veto(self:Ending, past:Past, allowed:np.ndarray):
     now = self.now(past)
     most = min(self.steps+self.leeway-now, MAX_SHIFT)
     wait_at_most(max(1, math.ceil(most)), allowed)
@@ -179,7 +180,7 @@ def veto(self:Ending, past, allowed):
 
 # %% ../nbs/04b_drawing.ipynb #6231af80
 @patch
-def push(self:Ending, i, past):
+def push(self:Ending, i:int, past:Past):
     "Was this the last id?"
     waited = TIME_SHIFT<=i<VELOCITY
     self.drawn += 1
@@ -192,7 +193,7 @@ def push(self:Ending, i, past):
 
 # %% ../nbs/04b_drawing.ipynb #7640c2d3
 @patch
-def weigh(self:Ending, i, past, logits):
+def weigh(self:Ending, i:int, past:Past, logits:Tensor):
     "Remember where an end is likeliest: one that was drawn, or one that could have been, near the asked length."
     in_time = past.quiet-self.begin>=self.steps-self.leeway
     if past.sounding or not (in_time or i==EOS): return
@@ -201,7 +202,7 @@ def weigh(self:Ending, i, past, logits):
 
 # %% ../nbs/04b_drawing.ipynb #087459f1
 @patch
-def left(self:Ending, past)->float:
+def left(self:Ending, past:Past)->float:
     "Steps that are still to be composed, those of all tails together; or events."
     if self.over: return 0
     if self.tokens: return self.tokens-self.drawn
@@ -212,12 +213,12 @@ def left(self:Ending, past)->float:
 class Take:
     "One piece in the making: a past, rules, and random numbers of its own."
     def __init__(self,
-        ids,           # what is there already; begins with `sos`
+        ids:Sequence, # what is there already; begins with `sos`
         seed:int,
         ending:Ending,
         sampling:Sampling,
         forget:int=0,  # ids after which the model forgets a key; 0 for never
-        rules=(),      # of one's own
+        rules:Sequence=(), # of one's own
     ):
         self.seed,self.ending,self.sampling = int(seed),ending,sampling
         self.past,self.given = Past(ids),len(ids)
@@ -387,7 +388,7 @@ class Wished(Rule):
     "Tell the model what is asked for."
     wishes: Wishes
 
-    def tell(self, past, heard): heard.directions = self.wishes.at(past.steps)
+    def tell(self, past:Past, heard:Echo): heard.directions = self.wishes.at(past.steps)
 
 _wishes = {o.name: o.metadata['help'] for o in fields(Wish)}
 

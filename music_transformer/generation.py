@@ -9,8 +9,10 @@ __all__ = ['Returns', 'generate', 'stream', 'Sampling', 'probabilities', 'pick',
            'WellFormed', 'Holds', 'Waits', 'Rests', 'Ending', 'Take', 'Wished']
 
 # %% ../nbs/04_generation.ipynb #6ff1fc2f
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 import numpy as np
 from .data import Performance
 from .midi import read_midi
@@ -76,7 +78,7 @@ class Returns(Rule):
     plan: list         # of `Planned`, in order
     told: bool = False # is that done?
 
-    def tell(self, past, heard):
+    def tell(self, past:Past, heard:Echo):
         if not self.told: heard.plan += self.plan
         self.told = True
 
@@ -107,16 +109,16 @@ def generate(
     model:MusicTransformer, # as `MusicTransformer.from_pretrained()` gives it
     seconds:float=60.,    # of new music, to within one; or less, if the piece ends by itself after nine tenths of it
     tokens:int=None,      # make exactly this many events instead
-    primer=None,          # a `Performance` or a MIDI file to continue
+    primer:Performance|str|Path=None, # a `Performance` or a MIDI file to continue
     keep_primer:bool=True,# leave the primer in the result
     seed:int=1,           # or a list of them: as many pieces, made together
-    progress=None,        # called with the share of the work that is done, 0 to 1; a true answer stops it
+    progress:Callable=None, # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
-    returns='drawn',      # when to go back: drawn as in real pieces; a list of (when, from, to) in seconds; or None
+    returns:str|list='drawn', # when to go back: drawn as in real pieces; a list of (when, from, to) in seconds; or None
     guidance:float=1.,    # how many times wishes and returns count: 0 not at all, 1 as the model learned, 2 twice
     tails:int=8,          # ways to go on near the end, of which one is chosen for its end; 1 takes what comes
-    rules=(),             # of one's own: each a `Rule`
-    given=None,           # a `Performance` or MIDI file whose notes all stay, see `complete`; with a primer, an ending
+    rules:Sequence=(), # of one's own: each a `Rule`
+    given:Performance|str|Path=None, # notes that all stay, see `complete`; with a primer, an ending
     between:tuple=None,   # two moments in seconds between which notes are added to it; everywhere when `None`
     particles:int=16,     # takes that are weighed against each other where notes are given
     **sampling,           # the draw, see `Sampling`; wishes, see `Wish`: a value, or a list of (second, value)
@@ -173,8 +175,8 @@ def _returned(take, ids)->list:
 # %% ../nbs/04_generation.ipynb #b31c5b12
 def stream(
     model:MusicTransformer,
-    seconds:float=60., tokens:int=None, primer=None, seed:int=1, window:int=None,
-    guidance:float=1., rules=(), # as for `generate`
+    seconds:float=60., tokens:int=None, primer:Performance|str|Path=None, seed:int=1, window:int=None,
+    guidance:float=1., rules:Sequence=(), # as for `generate`
     **sampling,
 ): # yields (seconds, pitch, velocity); velocity 0 is a release
     "Compose, and hand out each strike and release as soon as it is known."

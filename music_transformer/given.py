@@ -11,8 +11,10 @@ __all__ = ['LONGEST', 'AHEAD', 'LOOK_BACK', 'COLD', 'UNLIKELY', 'IMPOSSIBLE', 'E
 
 # %% ../nbs/04c_given.ipynb #f553c006
 import math
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from pathlib import Path
 import numpy as np, torch
 from fastcore.basics import patch
 from torch import Tensor
@@ -118,18 +120,18 @@ class Given(Rule):
         self.over = False
         self.keep(past)
 
-    def here(self, past)->np.ndarray:
+    def here(self, past:Past)->np.ndarray:
         "The ids of the events of this instant that are still to come."
         e = self.gap.events
         return e.id[self.at:np.searchsorted(e.time, past.steps, 'right')]
 
-    def keep(self, past):
+    def keep(self, past:Past):
         "Other rules are to leave given notes alone; and all notes while something is due."
         past.kept = np.ones(128, bool) if len(self.here(past)) else self.held
 
 # %% ../nbs/04c_given.ipynb #4e42b6cb
 @patch
-def due(self:Given, past)->int:
+def due(self:Given, past:Past)->int:
     "The id that is put in next; -1 where none is."
     here = self.here(past)
     if not len(here): return EOS if self.may_end(past) else -1
@@ -141,7 +143,7 @@ def due(self:Given, past)->int:
     return -1 if VELOCITY<=past.last<PAD else VELOCITY+touch # after another velocity, a new note is struck first
 
 @patch
-def may_end(self:Given, past)->bool:
+def may_end(self:Given, past:Past)->bool:
     "Has all been played, and is the end of the gap near?"
     last = self.gap.ends and self.at==len(self.gap.events)
     waited = TIME_SHIFT<=past.last<VELOCITY
@@ -149,7 +151,7 @@ def may_end(self:Given, past)->bool:
 
 # %% ../nbs/04c_given.ipynb #60e26ada
 @patch
-def veto(self:Given, past, allowed):
+def veto(self:Given, past:Past, allowed:np.ndarray):
     here,due = self.here(past),self.due(past)
     strikes = past.there & ~past.down & self.inside(past.steps)
     strikes[:past.low_on] = False
@@ -168,18 +170,18 @@ def veto(self:Given, past, allowed):
     if due>=0: allowed[due] = True
 
 @patch
-def inside(self:Given, step):
+def inside(self:Given, step:int|np.ndarray):
     "May new notes be struck there?"
     return (self.gap.begin<=step) & (step<self.gap.end) & self.calm(step)
 
 @patch
-def calm(self:Given, step):
+def calm(self:Given, step:int|np.ndarray):
     "Have there been less strikes in the second before than at most?"
     return True if self.most is None else self.struck[-self.most]<=step-MAX_SHIFT
 
 # %% ../nbs/04c_given.ipynb #eb59d841
 @patch
-def landings(self:Given, past)->np.ndarray: # (100,)
+def landings(self:Given, past:Past)->np.ndarray: # (100,)
     "Which time shifts lead to where something may come."
     lands = past.steps+np.arange(1, MAX_SHIFT+1)
     more = self.at<len(self.gap.events)
@@ -192,7 +194,7 @@ def landings(self:Given, past)->np.ndarray: # (100,)
 
 # %% ../nbs/04c_given.ipynb #180b960b
 @patch
-def push(self:Given, i, past):
+def push(self:Given, i:int, past:Past):
     "Was this the next event?"
     e = self.gap.events
     if i<NOTE_OFF: self.struck.append(past.steps)
@@ -203,17 +205,17 @@ def push(self:Given, i, past):
     self.keep(past)
 
 @patch
-def place(self:Given, past)->int:
+def place(self:Given, past:Past)->int:
     "How far a take has come: each step counts, and each event that has been played."
     return min(past.steps+self.at, self.gap.places-1)
 
 # %% ../nbs/04c_given.ipynb #1e45dbc5
 @patch
-def left(self:Given, past)->int: # steps
+def left(self:Given, past:Past)->int: # steps
     return 0 if self.over else max(self.gap.until-past.steps, 1)
 
 @patch
-def passed(self:Given, past)->bool:
+def passed(self:Given, past:Past)->bool:
     "Silence is no affair of other rules where it reaches beyond the gap."
     return not self.gap.begin<=past.quiet+self.rest<self.gap.end
 
@@ -224,7 +226,7 @@ class Particle(Take):
         gap:Gap,
         sampling:Sampling=Sampling(),
         forget:int=0,  # as for `Take`
-        rules=(),      # of one's own
+        rules:Sequence=(), # of one's own
         **limits,      # `most` and `shortest`, as for `Given`
     ):
         self.rule = Given(gap, Past(gap.before), sampling.max_rest, **limits)
@@ -515,15 +517,15 @@ def how_likely(
 @_tell_arguments
 def complete(
     model:MusicTransformer, # any checkpoint
-    given,                # a `Performance` or a MIDI file; every note of it is in the result
+    given:Performance|str|Path, # a `Performance` or a MIDI file; every note of it is in the result
     between:tuple=None,   # two moments in seconds: new notes are struck from the first on, before the second
     particles:int=16,     # takes that are weighed against each other
     most:int=None,        # strikes in any second, after which no new note is struck; no limit when `None`
     shortest:float=0.,    # seconds that a new note sounds at least, unless a given one needs its key
     seed:int=1,           # or a list of them
-    progress=None,        # called with the share of the work that is done, 0 to 1; a true answer stops it
+    progress:Callable=None, # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
-    rules=(),             # of one's own: each a `Rule`
+    rules:Sequence=(), # of one's own: each a `Rule`
     **sampling,           # the draw, see `Sampling`; wishes, see `Wish`
 )->Performance:           # its `info` says which notes are `new`, and how likely it all was
     "Add to what is given, everywhere or between two moments."
@@ -534,7 +536,7 @@ def complete(
 # %% ../nbs/04c_given.ipynb #1d0f9200
 def fill(
     model:MusicTransformer,
-    performance,       # a `Performance` or a MIDI file
+    performance:Performance|str|Path, # a `Performance` or a MIDI file
     a:float, b:float,  # seconds: what is struck from `a` on and before `b` is made anew
     **how,             # as for `complete`
 )->Performance:
@@ -547,7 +549,7 @@ def fill(
 
 def accompany(
     model:MusicTransformer,
-    melody,              # a `Performance` or a MIDI file
+    melody:Performance|str|Path, # a `Performance` or a MIDI file
     most:int=12,         # strikes in any second, the melody's own included
     shortest:float=.05,  # seconds that a new note sounds
     **how,               # as for `complete`
@@ -563,12 +565,12 @@ def usual(p:Performance)->int:
 # %% ../nbs/04c_given.ipynb #2d7c01d9
 def vary(
     model:MusicTransformer,
-    performance,        # a `Performance` or a MIDI file
+    performance:Performance|str|Path, # a `Performance` or a MIDI file
     keep:float=.5,      # share of its notes that stay
     between:tuple=None, # two moments in seconds, outside of which all stay
     most:int=None,      # strikes in any second; as usual in the piece when `None`
     shortest:float=.05, # seconds that a new note sounds
-    seed:int=1, progress=None, **how, # as for `complete`; the seed draws too which notes stay
+    seed:int=1, progress:Callable=None, **how, # as for `complete`; the seed draws too which notes stay
 )->Performance:
     "Keep some notes of a piece, and make the others anew."
     p = _given_notes(performance)
@@ -585,7 +587,7 @@ def vary(
 # %% ../nbs/04c_given.ipynb #cd7b7f3e
 def bridge(
     model:MusicTransformer,
-    primer, ending,   # each a `Performance` or a MIDI file
+    primer:Performance|str|Path, ending:Performance|str|Path, # each a `Performance` or a MIDI file
     seconds:float=8., # from the end of the one to the first strike of the other
     **how,            # as for `complete`
 )->Performance:
