@@ -29,7 +29,7 @@ def corpus(tmp_path_factory):
         '--max-steps', 6, '--val-every', 3, '--samples', 30, cwd=d)
     return d
 
-commands = 'mt-prepare mt-train mt-evaluate mt-compose mt-render mt-benchmark'.split()
+commands = 'mt-prepare mt-train mt-evaluate mt-compose mt-render mt-page mt-originality mt-judge mt-benchmark'.split()
 
 @pytest.mark.skipif(os.name!='posix', reason='no such count elsewhere')
 @pytest.mark.parametrize('name', commands)
@@ -337,3 +337,9 @@ def test_a_folder_one_may_not_write_to(public, monkeypatch):
             assert e.value.filename==str(path)
             assert cli._sentence(e.value)==f'{path}: Permission denied.'
     assert in_child(work)==0 and not [*d.iterdir()]
+
+def test_a_page_to_play_in(corpus, tmp_path):
+    run('mt-page', '--model', corpus/'run', '--out', 'play', cwd=tmp_path)
+    assert {'play.html','play-model.js'} <= {o.name for o in (tmp_path/'play').iterdir()}
+    r = run('mt-page', '--model', 'nowhere/at/all', '--out', 'other', cwd=tmp_path, ok=False)
+    assert r.returncode==2 and 'is not a checkpoint' in r.stderr and not (tmp_path/'other').exists()
