@@ -201,6 +201,7 @@ def test_the_page_on_a_disk_composes_and_saves(page, tmp_path):
 
 def test_it_answers_goes_on_and_stops(page):
     page.locator('#locked').check()
+    page.select_option('#seconds', '180')             # long enough to be stopped
     page.get_by_role('button', name='Answer').click()
     assert 'nothing to answer' in page.locator('#state').text_content()
     page.get_by_role('button', name='Record').click()
@@ -247,7 +248,8 @@ def record(page, *keys):
     for key in keys: button(page, key).click(delay=40)
     button(page, 'Done').click()
 
-def test_a_phrase_is_a_take_and_what_is_deleted_comes_back(page, tmp_path):
+def test_a_phrase_is_a_take_and_what_is_deleted_comes_back(page):
+    page.select_option('#seconds', '180')
     record(page, 'C 4', 'E 4')
     with page.expect_download() as d: button(page, 'Save as MIDI').click()
     assert d.value.suggested_filename=='your-phrase.mid'
@@ -269,13 +271,14 @@ def test_a_phrase_is_a_take_and_what_is_deleted_comes_back(page, tmp_path):
     page.wait_for_function('document.querySelector(".mt-time").textContent=="0:01"')
     button(page, 'Answer').click()
     button(page, 'Stop composing').click()
+    page.wait_for_function('document.querySelector("#state").textContent=="Stopped."')
     page.reload()
     page.wait_for_function('!document.querySelector("#save").disabled')
     assert takes_of(page)[:3]==['Your phrase','Your phrase 2','Your phrase 3']
 
 def test_two_tabs_share_a_shelf_and_a_damaged_one_is_borne(page, site):
-    bad = ['[1,2]', '[null]', '{', '5', '[{"title":"x","notes":5}]', '[{"title":"x","notes":[{"start":"a"}]}]']
-    for o in bad:
+    bad = '[1, null, {"title": "x", "notes": 5}, {"title": "x", "notes": [{"start": "a"}]}, {"title": "x", "notes": [null]}]'
+    for o in ('{', bad):
         page.evaluate('o => localStorage.setItem("music_transformer.takes", o)', o)
         page.reload()
         assert takes_of(page)==['none yet']
@@ -284,3 +287,11 @@ def test_two_tabs_share_a_shelf_and_a_damaged_one_is_borne(page, site):
     for o,key in ((page,'C 4'), (other,'D 4'), (page,'E 4')): record(o, key)
     other.wait_for_function('document.querySelectorAll("#takes option").length==3')
     assert takes_of(page)==takes_of(other)
+    page.evaluate('''() => {
+        const take = JSON.parse(localStorage.getItem('music_transformer.takes'))[0]
+        const takes = [...Array(20).keys()].map(n => ({...take, id: `${n}`, title: `Take ${n}`}))
+        localStorage.setItem('music_transformer.takes', JSON.stringify(takes))
+    }''')
+    page.reload()
+    record(page, 'C 4')
+    assert 'the oldest, Take 0, made room' in page.locator('#state').text_content() and len(takes_of(page))==20
