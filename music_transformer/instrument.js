@@ -270,7 +270,7 @@ export class Clock {
   constructor(sound, tell) {
     this.sound = sound     // has now, strike, release, silence
     this.tell = tell       // called with 'waiting', 'going on', 'ended'
-    this.take = new Take()
+    this.take = Take.of([])
     this.tempo = 1
     this.loop = false
     this.range = null      // [a, b] that a loop repeats
@@ -616,6 +616,7 @@ const STYLE = `
 .mt-instrument .mt-roll{display:block;width:100%;height:200px;border:1px solid rgba(128,128,128,.4);border-radius:8px 8px 0 0}
 .mt-instrument .mt-roll{background:rgba(128,128,128,.07);touch-action:pan-y;cursor:crosshair;color:inherit}
 .mt-instrument .mt-position{display:block;width:100%;margin:2px 0 4px;accent-color:#6b52d4}
+@media(pointer:coarse){.mt-instrument input[type=range]{height:44px}}
 .mt-instrument .mt-bar{display:flex;flex-wrap:wrap;align-items:center;gap:.4rem .6rem;margin:.35rem 0}
 .mt-instrument .mt-bar label{display:inline-flex;align-items:center;gap:.35rem}
 .mt-instrument .mt-bar input[type=range]{width:6.5rem;accent-color:#6b52d4}
@@ -642,7 +643,7 @@ const STYLE = `
 `
 
 const HELP = 'Computer keys A to ; are piano keys, Z and X move them by an octave. Space plays and stops, Enter composes, '
-  + 'Backspace undoes. Drag over the roll to mark a stretch, or use [ and ].'
+  + 'Backspace deletes a take. Drag over the roll to mark a stretch, or use [ and ].'
 const NO_AUDIO = 'This browser has no Web Audio: the roll moves, but nothing can sound.'
 const GESTURE = 'Click or touch the instrument once: the browser lets nothing sound before that.'
 const NO_MIDI = 'This browser has no Web MIDI, so no MIDI instrument can be used here; Chrome, Edge and Firefox have it.'
@@ -772,19 +773,15 @@ export class Instrument {
 
   // -- takes
 
-  begin(title = '') {
-    this.stop()
-    this.recording = false
-    this.show(new Take(title))
-  }
+  // A take that comes in; nothing is recorded before its `end`.
+  begin(title = '') { this.show(new Take(title)) }
 
-  load(notes, title = '') {
-    this.stop()
-    this.recording = false
-    this.show(Take.of(notes, title))
-  }
+  load(notes, title = '') { this.show(Take.of(notes, title)) }
 
   show(take) {
+    this.stop()
+    if (this.recording) this.say('')
+    this.recording = false
     this.clock.take = take
     this.clock.at = 0
     this.roll.fresh()
@@ -903,13 +900,14 @@ export class Instrument {
   }
 
   record() {
-    this.begin('Your phrase')
+    if (!this.clock.take.ended) return
+    this.load([], 'Your phrase')
     this.played = []
     this.recording = true
     this.say('Play; it is being recorded.')
   }
 
-  // The notes recorded so far; what was just played, where nothing was recorded; or the last phrase, where nothing was.
+  // What was recorded, if it was; else what was just played, or the phrase before where nothing was.
   phrase() {
     this.setPedal(false)
     this.liftAll()
@@ -917,8 +915,8 @@ export class Instrument {
     this.recording = false
     this.played = []
     if (recorded) this.say(notes.length ? '' : 'Nothing was played.')
-    if (!notes.length) return this.last
-    this.last = notes
+    if (!notes.length && !recorded) return this.last
+    if (notes.length) this.last = notes
     if (recorded) this.load(notes, 'Your phrase')
     this.tell('mt-phrase', {notes, recorded})
     return notes
@@ -943,8 +941,8 @@ export class Instrument {
     if (e.key === '[') return this.markFrom(this.position)
     if (e.key === ']') return this.markTo(this.position)
     if (e.key === 'Escape') return this.mark(null, true) || true
-    if (e.key === 'Backspace') return this.tell('mt-undo') || true
     if (onButton || e.repeat) return false
+    if (e.key === 'Backspace') return this.tell('mt-undo') || true
     if (e.key === ' ') return this.toggle() || true
     if (e.key === 'Enter') return this.tell('mt-enter') || true
     return false
@@ -1009,11 +1007,14 @@ export class Instrument {
 
   // -- drawing
 
+  // Seconds since the first note of what is being recorded.
+  get recorded() { return this.played.length ? performance.now()/1000 - this.played[0].start : 0 }
+
   draw() {
     this.frame = requestAnimationFrame(() => this.draw())
     const {position, clock: {take, playing}} = this
     const notes = this.recording ? this.phraseSoFar() : take.notes
-    const shown = this.recording ? Math.max(0, ...notes.map(o => o.end)) : position
+    const shown = this.recording ? this.recorded : position
     this.roll.follow(shown, playing || this.recording)
     this.roll.draw(notes, shown, take.horizon)
     this.light(take.notes, position, playing)
@@ -1025,11 +1026,12 @@ export class Instrument {
     const long = Math.max(take.horizon, .1), more = take.ended || !take.horizon ? '' : ' …'
     write(this.playButton, playing ? 'Stop' : 'Play')
     write(this.recordButton, this.recording ? 'Done' : 'Record')
-    write(this.time, clock(position) + ' / ' + clock(take.horizon) + more)
+    write(this.time, clock(position) + (this.recording ? '' : ' / ' + clock(take.horizon) + more))
     set(this.recordButton, 'aria-pressed', this.recording)
     set(this.roll.canvas, 'aria-label', `Piano roll, ${take.notes.length} notes`)
     set(this.slider, 'aria-valuetext', clock(position) + ' of ' + clock(long))
     this.playButton.disabled = !playing && !take.notes.length
+    this.recordButton.disabled = !take.ended
     this.slider.max = long
     this.slider.value = position
     this.scheme()

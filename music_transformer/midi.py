@@ -339,7 +339,7 @@ def from_pretty_midi(
 # %% ../nbs/00a_midi.ipynb #f7477feb
 def _one_a_millisecond(n):
     "Of strikes of one pitch that a file cannot tell apart, the loudest velocity and the latest end."
-    if not len(n): return n
+    if not len(n): return n.copy()
     n = n[np.lexsort((n['start'], n['pitch']))]
     first = np.flatnonzero(_changes(n['pitch'], np.rint(n['start']*1000)))
     out = n[first]

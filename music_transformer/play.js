@@ -42,49 +42,100 @@ function midiFile(notes) {
 
 function ascii(text) { return [...text].map(o => o.charCodeAt(0)) }
 
-// -- takes: the last ones stay in this browser, if it lets us
-const takes = []
-let shown = -1
+// -- takes: the last ones stay in this browser, if it lets us. What is in view is one of them, or is just coming in.
+const takes = [], gone = [] // {id, title, notes}; and what was deleted, with its place
+let shown = null            // the id of the take in view
+const SHELF = 'music_transformer.takes', SEED = 'music_transformer.seed'
+
+function remember(name, text) {
+  try { localStorage.setItem(name, text) } catch { }
+}
+
+function recalled(name) {
+  try { return localStorage.getItem(name) } catch { return null }
+}
+
+function isNote(o) {
+  const whole = [o?.pitch, o?.velocity].every(n => Number.isInteger(n) && n >= 0 && n < 128)
+  return whole && [o.start, o.end].every(Number.isFinite) && o.start >= 0 && o.end >= o.start
+}
+
+function isTake(o) { return typeof o?.title === 'string' && Array.isArray(o.notes) && o.notes.every(isNote) }
+
+// What lies on the shelf; anybody may have written there.
+function stored() {
+  let found = null
+  try { found = JSON.parse(recalled(SHELF)) } catch { }
+  if (!Array.isArray(found)) return []
+  return found.filter(isTake).map((o, n) => ({id: `take ${n}`, ...o}))
+}
+
+// Another tab changed the shelf, or the page wakes.
+function recallTakes() {
+  takes.splice(0, takes.length, ...stored())
+  if (making || piano.recording || takes.some(o => o.id === shown)) listTakes()
+  else showTake(takes.at(-1)?.id)
+}
 
 function keepTakes() {
-  try { localStorage.setItem('music_transformer.takes', JSON.stringify(takes)) } catch { }
-}
-
-function recallTakes() {
-  try { takes.push(...JSON.parse(localStorage.getItem('music_transformer.takes')) ?? []) } catch { }
-  if (takes.length) showTake(takes.length - 1)
-}
-
-function addTake(title, notes) {
-  if (!notes.length) return
-  takes.push({title, notes})
-  takes.splice(0, takes.length - MOST_TAKES)
-  shown = takes.length - 1
-  keepTakes()
+  remember(SHELF, JSON.stringify(takes))
   listTakes()
 }
 
+// Put a take on the list, and into view. Returns a sentence if another one had to go.
+function addTake(title, notes) {
+  if (!notes.length) return showTake(shown)
+  shown = `${Date.now()} ${Math.random()}`
+  takes.push({id: shown, title, notes})
+  const [oldest] = takes.splice(0, takes.length - MOST_TAKES)
+  keepTakes()
+  return oldest && `${MOST_TAKES} takes are kept: the oldest, ${oldest.title}, made room.`
+}
+
 function listTakes() {
-  const options = takes.map(({title}, n) => new Option(title, n, false, n === shown))
+  const options = takes.map(({id, title}) => new Option(title, id, false, id === shown))
   $('takes').replaceChildren(...options.length ? options : [new Option('none yet')])
   enable()
 }
 
-function showTake(n) {
-  shown = n
-  const {title, notes} = takes[n] ?? {title: '', notes: []}
-  piano.stop()
+function showTake(id) {
+  endPhrase()
+  shown = id
+  const {title, notes} = takes.find(o => o.id === id) ?? {title: '', notes: []}
   piano.load(notes, title)
   listTakes()
 }
 
-// Backspace: the take that is shown goes.
+// The take that is in view goes.
 function dropTake() {
-  if (making || shown < 0) return
-  takes.splice(shown, 1)
+  const at = takes.findIndex(o => o.id === shown)
+  if (making || at < 0) return
+  if (piano.recording) return say('It is still being recorded: press Done first.')
+  const [take] = takes.splice(at, 1)
+  gone.push({take, at})
   keepTakes()
-  showTake(Math.min(shown, takes.length - 1))
+  showTake((takes[at] ?? takes.at(-1))?.id)
+  say(`${take.title} is deleted; press Bring back to have it again.`)
 }
+
+function restoreTake() {
+  const {take, at} = gone.pop()
+  takes.splice(at, 0, take)
+  keepTakes()
+  showTake(take.id)
+  say(`${take.title} is back.`)
+}
+
+// A recorded phrase becomes a take.
+function addPhrase({notes, recorded}) {
+  if (!recorded) return
+  const before = takes.filter(o => o.title.startsWith('Your phrase')).length
+  const left = addTake(before ? `Your phrase ${before + 1}` : 'Your phrase', notes)
+  showTake(shown)
+  if (left) say(left)
+}
+
+function endPhrase() { if (piano.recording) piano.phrase() }
 
 // -- composing
 let worker = null, ready = false, speed = 1, making = null, number = 0
@@ -93,12 +144,15 @@ function say(sentence) {
   if ($('state').textContent !== sentence) $('state').textContent = sentence
 }
 
+// Which buttons have something to do. Where one goes that had the focus, the instrument has it: its keys still play.
 function enable() {
-  const busy = making !== null, there = takes.length > 0
+  const busy = making !== null, there = takes.length > 0, focused = document.activeElement
   $('compose').disabled = $('answer').disabled = !ready || busy
   $('continue').disabled = !ready || busy || !there
   $('stop').disabled = !busy
-  $('save').disabled = $('takes').disabled = busy || !there
+  $('save').disabled = $('drop').disabled = $('takes').disabled = busy || !there
+  $('restore').disabled = busy || !gone.length
+  if (focused?.disabled) $('instrument').focus({preventScroll: true})
 }
 
 function pace(speed) {
@@ -111,11 +165,13 @@ function pace(speed) {
 // Ask for a piece. `primer` are notes to go on from.
 function compose(title, primer = null) {
   if (!$('panel').reportValidity()) return
+  endPhrase()
   const asked = {seconds: +$('seconds').value, seed: +$('seed').value, temperature: +$('temperature').value, primer}
   if (PAGE.directions.length) asked.directions = [...$('directions').querySelectorAll('select')].map(o => o.selectedIndex)
-  making = {take: ++number, title: `${title}, seed ${asked.seed}`, seconds: asked.seconds, sounding: false}
-  if (!$('locked').checked) $('seed').value = asked.seed + 1
-  piano.stop()
+  making = {take: ++number, title: `${title}, seed ${asked.seed}`, seconds: asked.seconds}
+  making.sounding = making.stopped = false
+  if (!$('locked').checked) $('seed').value = (asked.seed + 1)%(Number.MAX_SAFE_INTEGER + 1)
+  remember(SEED, $('seed').value)
   piano.begin(making.title)
   worker.postMessage({take: making.take, compose: asked})
   say(primer ? 'It listens to what was played…' : 'It composes…')
@@ -134,11 +190,11 @@ function begin(from) {
 function hear({take, events, from, at, speed: now, ended, error}) {
   if (take !== making?.take) return
   if (error) return finish(error)
-  if (ended) return finish(ended === 'stopped' ? 'Stopped.' : `Composed. ${pace(now)}`)
+  if (ended) return finish(ended === 'stopped' ? 'Stopped.' : 'Composed.')
   for (const o of events) piano.add(o)
   piano.add({time: at}) // so far all is known
   making.from = from
-  if (making.sounding) return
+  if (making.sounding || making.stopped) return
   const wanted = inHand(Math.min(now || speed, speed))
   if (at - from >= wanted) return begin(from)
   const tenths = Math.floor(10*(at - from)/wanted) // said in tens, so that a screen reader is not kept busy
@@ -146,16 +202,16 @@ function hear({take, events, from, at, speed: now, ended, error}) {
 }
 
 function finish(sentence) {
-  const {title, sounding, from} = making
+  const {title, sounding, stopped, from} = making
   piano.end()
-  if (!sounding && piano.notes.length) begin(from ?? 0)
+  if (!sounding && !stopped && piano.notes.length) begin(from ?? 0)
   making = null
-  addTake(title, piano.notes)
-  say(sentence)
-  enable()
+  const left = addTake(title, piano.notes)
+  say(left ? `${sentence} ${left}` : sentence)
 }
 
 function stop() {
+  making.stopped = true
   worker.postMessage({stop: true})
   piano.stop()
 }
@@ -171,6 +227,7 @@ function plain({start, end, pitch, velocity}) { return {start, end, pitch, veloc
 
 // Go on from the take that is shown: from the mark in it, from where it was stopped, or from its end.
 function goOn() {
+  endPhrase()
   const until = piano.marked?.[0] ?? (piano.position || Infinity)
   const notes = piano.notes.filter(o => o.start < until)
   if (!notes.length) return say('There is nothing before this point to go on from.')
@@ -178,9 +235,10 @@ function goOn() {
 }
 
 function save() {
+  endPhrase()
   const link = document.createElement('a'), notes = piano.notes
   link.href = URL.createObjectURL(new Blob([midiFile(notes)], {type: 'audio/midi'}))
-  link.download = `${(takes[shown]?.title ?? 'take').toLowerCase().replace(/[^a-z0-9]+/g, '-')}.mid`
+  link.download = `${(takes.find(o => o.id === shown)?.title ?? 'take').toLowerCase().replace(/[^a-z0-9]+/g, '-')}.mid`
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
 }
@@ -219,12 +277,15 @@ $('instrument').addEventListener('mt-enter', () => {
   if (ready && !making) piano.recording ? answer() : compose('Composed')
 })
 $('instrument').addEventListener('mt-undo', dropTake)
-const doing = {compose: () => compose('Composed'), answer, continue: goOn, stop, save}
+$('instrument').addEventListener('mt-phrase', e => addPhrase(e.detail))
+window.addEventListener('storage', e => { if (e.key === SHELF) recallTakes() })
+const taking = {save, drop: dropTake, restore: restoreTake}
+const doing = {compose: () => compose('Composed'), answer, continue: goOn, stop, ...taking}
 for (const [id, act] of Object.entries(doing)) $(id).addEventListener('click', act)
-$('takes').addEventListener('change', () => showTake(+$('takes').value))
+$('takes').addEventListener('change', () => showTake($('takes').value))
 $('temperature').addEventListener('input', () => { $('warmth').textContent = (+$('temperature').value).toFixed(2) })
 $('panel').addEventListener('submit', e => e.preventDefault())
 offerDirections()
+if (/^\d+$/.test(recalled(SEED))) $('seed').value = recalled(SEED)
 recallTakes()
-enable()
 start().catch(e => say(e.message))

@@ -106,7 +106,7 @@ class Panel {
   build() {
     const wishes = make('details', {class: 'mt-wishes'}, make('summary', {}, 'Wishes'))
     const asked = make('div', {class: 'mt-fields'}), wished = make('div', {class: 'mt-fields'})
-    this.deaf = make('p', {}, 'This model has not learned directions, so it cannot be wished for anything.')
+    this.deaf = make('p', {}, 'This model has not learned directions: it cannot hear a wish.')
     wishes.append(this.deaf, wished)
     for (const o of this.model.get('controls')) (o.wish ? wished : asked).append(this.field(o))
     asked.append(this.uploader())
@@ -123,7 +123,7 @@ class Panel {
       ['again', 'Again', () => this.ask('again', {uid: this.shown, a: instrument.marked[0], b: instrument.marked[1]})],
       ['accompany', 'Accompany', () => this.accompany()],
       ['halt', 'Stop composing', () => this.ask('halt')],
-      ['undo', 'Undo', () => this.ask('undo')],
+      ['undo', 'Delete newest', () => this.ask('undo')],
       ['restore', 'Bring back', () => this.ask('restore')],
     ]
     return all.filter(([name]) => this.model.get('able').includes(name))
@@ -242,7 +242,7 @@ class Panel {
     const {model, instrument} = this, busy = model.get('busy'), takes = model.get('takes')
     if (!busy && !takes.some(o => o.uid === this.shown)) this.shown = ''
     if (instrument.clock.waiting && performance.now() - this.last > PATIENCE) instrument.say(LOST)
-    const {shown} = this
+    const {shown} = this, focused = document.activeElement
     const can = {compose: true, answer: true, go_on: shown, again: shown && instrument.marked, accompany: true}
     for (const [name, possible] of Object.entries(can)) {
       const button = this[name + 'Button']
@@ -250,6 +250,7 @@ class Panel {
     }
     this.haltButton.disabled = !busy
     this.undoButton.disabled = !takes.length
+    if (focused?.disabled && this.root.contains(focused)) instrument.root.focus({preventScroll: true})
     write(this.go_onButton, this.point === null ? 'Continue' : 'Continue from ' + clock(this.point))
     for (const li of this.list.children) li.classList.toggle('mt-shown', li.dataset.uid === shown)
   }

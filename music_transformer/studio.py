@@ -32,7 +32,7 @@ from .directions import Wish
 from .echo import draw_plan
 from .model import MusicTransformer
 from .generation import Returns, stream
-from .sound import piano_samples, write_audio
+from .sound import find_soundfont, piano_samples, write_audio
 from .playback import beside
 
 # %% ../nbs/05a_studio.ipynb #2bb177de
@@ -103,14 +103,25 @@ def _controls(models)->list:
     return controls
 
 # %% ../nbs/05a_studio.ipynb #da81258f
+def _unused(name, themes)->str:
+    "What to call the theme of a file: its stem, its whole name, or one with a number."
+    stem = Path(name).stem
+    numbered = (f'{stem} {n}' for n in count(2))
+    return next(o for o in chain([stem, name], numbered) if o not in themes)
+
+def _listed(themes)->list: # of paths
+    "The MIDI files of a folder, a single file, or those that are named."
+    if themes is None: return []
+    if not isinstance(themes, (str,Path)): return [Path(o) for o in themes]
+    at = Path(themes)
+    return sorted(o for o in at.iterdir() if o.suffix.lower() in MIDI_NAMES) if at.is_dir() else [at]
+
 def _found(themes)->dict: # name to path
-    "The MIDI files of a folder, or those that are named."
-    at = themes
-    if isinstance(themes, (str,Path)):
-        if not Path(at).is_dir(): raise FileNotFoundError(f'themes: the folder {at} is not there.')
-        themes = sorted(o for o in Path(at).iterdir() if o.suffix.lower() in MIDI_NAMES)
+    "The themes there are; `FileNotFoundError` for one that is not."
     out = {_nothing: None}
-    for o in map(Path, themes): out[o.name if o.stem in out else o.stem] = o
+    for o in _listed(themes):
+        if not o.exists(): raise FileNotFoundError(f'themes: {o} is not there.')
+        out[_unused(o.name, out)] = o
     return out
 
 # %% ../nbs/05a_studio.ipynb #3c9904c5
@@ -147,11 +158,12 @@ class Studio(AnyWidget):
 
     def __init__(self,
         *models,        # checkpoint folders or names on the hub, to choose from besides the packaged model
-        themes='.',     # a folder of MIDI files to begin with, or a list of such files
+        themes='.',     # a folder of MIDI files to begin with, one such file, or a list of them
         out='takes',    # the folder to save to
         soundfont=None, # an .sf2 or .sf3
     ):
         found = _found(themes)
+        if soundfont: find_soundfont(soundfont)
         names = [*map(str, models), _packaged]
         asked = {f.name: f.default for f in fields(Asked)} | dict(model=names[0] if models else _packaged)
         super().__init__(settings=asked, controls=_controls(names), themes=list(found), able=_able())
@@ -181,17 +193,23 @@ def hear(self:Studio, _, message:dict, buffers):
     if name not in self.able: return
     if buffers: args = args | dict(content=bytes(buffers[0]))
     try: getattr(self, name)(**args)
-    except (ValueError, OSError) as e: self.say(e)
+    except Exception as e: self.say(_sentence(e))
+
+def _sentence(e)->str:
+    "What went wrong; where nobody foresaw it, with its kind."
+    return f'{e}' if isinstance(e, (ValueError,OSError)) else f'{type(e).__name__}: {e}'
 
 # %% ../nbs/05a_studio.ipynb #d81e8220
 @patch
 def set(self:Studio, **settings):
-    "Change what is asked of the next take. `ValueError` for what is out of its range."
-    settings = self.settings | settings
-    Asked(**settings)
-    other = settings['model']!=self.settings['model']
-    self.settings = settings
-    if other: self.hears = _net(settings['model']).cfg.directions
+    "Change what is asked of the next take. `ValueError` for what is unknown or out of range; nothing is changed then."
+    for k in settings:
+        if k not in self.settings: raise ValueError(f'there is no setting {k}; there are {", ".join(self.settings)}.')
+    asked = Asked(**self.settings | settings)
+    if asked.primer not in self.found:
+        raise ValueError(f'there is no theme {asked.primer}; there are {", ".join(self.found)}.')
+    if asked.model!=self.settings['model']: self.hears = _net(asked.model).cfg.directions
+    self.settings = self.settings | settings
 
 _loading = Lock()
 
@@ -231,9 +249,10 @@ def begin(self:Studio, job, *args):
 def work(self:Studio, job, *args):
     "Do it, or say what went wrong."
     try: job(Asked(**self.settings), *args)
-    except (ValueError, OSError) as e: self.say(e)
-    except Exception as e: self.say(f'{type(e).__name__}: {e}')
-    finally: self.busy = False
+    except Exception as e: self.say(_sentence(e))
+    finally:
+        self.send(dict(end=True)) # nothing more comes of the take in the roll
+        self.busy = False
 
 @patch
 def halt(self:Studio): self.stopped = True
@@ -264,7 +283,7 @@ def flow(self:Studio, events, gathered:Gathered, begin:float, seconds:float):
         self.send(dict(events=parcel))
         self.share = min(time/seconds, 1)
         parcel,sent = [],monotonic()
-    self.send(dict(events=parcel, end=True))
+    self.send(dict(events=parcel))
 
 # %% ../nbs/05a_studio.ipynb #faaa3d88
 @patch
@@ -293,7 +312,8 @@ def new_name(self:Studio)->str:
 @patch
 def finish(self:Studio, p:Performance, asked:Asked, what:str, uid:str):
     "Put a take on the list, and let the seed move on."
-    if not asked.locked: self.settings = self.settings | dict(seed=(asked.seed+1)%2**31)
+    same = self.settings['seed']==asked.seed          # else another was set meanwhile
+    if same and not asked.locked: self.settings = self.settings | dict(seed=(asked.seed+1)%2**31)
     if not len(p): return self.say('Stopped before anything was played.')
     wished = ''.join(f', {k.replace("_", " ")} {getattr(asked, k)}' for k in _wished if getattr(asked, k))
     drawn = f'seed {asked.seed}, temperature {asked.temperature:g}, top-p {asked.top_p:g}'
@@ -319,11 +339,11 @@ def compose(self:Studio):
 def from_theme(self:Studio, asked:Asked):
     theme = self.theme(asked.primer)
     if theme is None: return self.continued(asked, Performance([]), 'from nothing')
-    self.continued(asked, theme[:asked.primer_seconds], f'{asked.primer} continued')
+    first = theme.notes['start'][0]       # a file may begin with silence
+    self.continued(asked, theme[first:first+asked.primer_seconds], f'{asked.primer} continued')
 
 @patch
 def theme(self:Studio, name:str): # a `Performance`, or `None` for nothing
-    if name not in self.found: raise ValueError(f'there is no theme {name}; there are {", ".join(self.found)}.')
     o = self.found[name]
     return read_midi(o) if isinstance(o, Path) else o
 
@@ -354,6 +374,9 @@ def go_on(self:Studio,
 ):
     "Go on from a take, or from a point of it."
     made = self.find(uid)
+    until = made.piece.seconds if at is None else at
+    if not isinstance(until, (int,float)) or not 0<=until<=made.piece.seconds:
+        raise ValueError(f'at must be a second of {made.name}, 0 to {made.piece.seconds:.1f}, not {at!r}.')
     p = made.piece if at is None else made.piece[:at]
     if not len(p): return self.say('Nothing is played before that point.')
     point = '' if at is None else f' from {at:.1f} s'
@@ -431,7 +454,7 @@ def keep(self:Studio, uid:str='', kept:bool=True):
 def rename(self:Studio, uid:str, name:str):
     "Give a take another name."
     made = self.find(uid)
-    made.name = name.strip() or made.name
+    made.name = str(name).strip() or made.name
     if made.kept: self.stored(made)
     self.list_takes()
 
@@ -440,8 +463,8 @@ def rename(self:Studio, uid:str, name:str):
 def drop(self:Studio, uid:str=''):
     "Take a take off the list; `restore` brings it back."
     made = self.find(uid)
+    self.gone.append((self.made.index(made), made))
     self.made.remove(made)
-    self.gone.append(made)
     self.send(dict(forget=made.uid))
     self.list_takes()
     self.say(f'{made.name} is gone; "Bring back" restores it.')
@@ -449,30 +472,40 @@ def drop(self:Studio, uid:str=''):
 # %% ../nbs/05a_studio.ipynb #beff7914
 @patch
 def undo(self:Studio):
-    "Take back the newest take that is not kept."
+    "Delete the newest take that is not kept."
     free = [o for o in self.made if not o.kept]
-    if not free: return self.say('All takes are kept.' if self.made else 'There is nothing to undo.')
+    if not free: return self.say('All takes are kept.' if self.made else 'There is no take to delete.')
     self.drop(free[-1].uid)
 
 @patch
 def restore(self:Studio):
-    "Bring back the take that went last."
+    "Bring back the take that went last, to where it was."
     if not self.gone: return self.say('Nothing is gone.')
-    made = self.gone.pop()
-    self.add(made)
+    place,made = self.gone.pop()
+    self.made.insert(place, made)
+    self.list_takes()
     if made.kept: self.stored(made)
     self.say(f'{made.name} is back.')
 
 # %% ../nbs/05a_studio.ipynb #1ace7703
+def _unpacked(o:dict)->Made:
+    "A take as the browser had kept it."
+    p = Performance(o['notes'], o['name'], dict(primer_notes=o['given']))
+    return Made(p, o['name'], o['about'], o['uid'], kept=True)
+
 @patch
 def settle(self:Studio, takes:list):
-    "Take in what the browser had kept."
-    known = [o.uid for o in self.made]
+    "Take in what the browser had kept, but for what is damaged."
+    bad = 0
     for o in takes:
-        if o['uid'] in known: continue
+        try: made = _unpacked(o)
+        except (LookupError, TypeError, ValueError):
+            bad += 1
+            continue
+        if any(o.uid==made.uid for o in self.made): continue
         self.new_name()                  # numbers are not given twice
-        p = Performance(o['notes'], o['name'], dict(primer_notes=o['given']))
-        self.add(Made(p, o['name'], o['about'], o['uid'], kept=True))
+        self.add(made)
+    if bad: self.say(f'Of the takes that this browser kept, {bad} could not be read.')
 
 # %% ../nbs/05a_studio.ipynb #c33f81d9
 _writers = dict(mid=write_midi, wav=write_audio, mp3=write_audio)
@@ -485,10 +518,11 @@ def save(self:Studio,
     "Save a take, under a name that no file has yet."
     if kind not in _writers: raise ValueError(f'a take is saved as {", ".join(_writers)}, not {kind}.')
     made = self.find(uid)
-    name = re.sub(r'\W+', '-', made.name).strip('-') or 'take'
+    name = re.sub(r'\W+', '-', made.name)[:60].strip('-') or 'take'
     names = chain([name], (f'{name}-{n}' for n in count(2)))
     path = next(o for n in names if not (o := self.out/f'{n}.{kind}').exists())
-    self.out.mkdir(parents=True, exist_ok=True)
+    try: self.out.mkdir(parents=True, exist_ok=True)
+    except OSError as e: raise OSError(f'the folder {self.out} cannot be made: {e.strerror}.') from None
     sound = () if kind=='mid' else (self.soundfont,)
     _writers[kind](made.piece, path, *sound)
     self.say(f'Saved {path}')
@@ -499,6 +533,7 @@ def save(self:Studio,
 def offer(self:Studio, name:str, content:bytes):
     "Offer a MIDI file as a theme, or say why not."
     p = read_midi(content, title=Path(name).stem)
+    p = replace(p, title=_unused(name, self.found))
     self.found[p.title] = p
     self.themes = list(self.found)
     self.set(primer=p.title)

@@ -177,6 +177,8 @@ def page(browser, site, request):
     assert not page.wrong
     page.context.close()
 
+def takes_of(page): return page.locator('#takes option').all_text_contents()
+def button(page, name): return page.get_by_role('button', name=name, exact=True)
 def until_composed(page): page.wait_for_function('document.querySelector("#state").textContent.startsWith("Composed")')
 
 phone = dict(viewport=dict(width=390, height=844), is_mobile=True, has_touch=True, color_scheme='dark')
@@ -194,23 +196,26 @@ def test_the_page_on_a_disk_composes_and_saves(page, tmp_path):
     assert page.evaluate('document.documentElement.scrollWidth')<=390
     page.reload()                                     # what was composed is still there
     page.wait_for_function('!document.querySelector("#continue").disabled')
-    assert page.locator('#takes option').all_text_contents()==['Composed, seed 1']
+    assert takes_of(page)==['Composed, seed 1'] and page.locator('#seed').input_value()=='2'
+    assert all(o.bounding_box()['height']>=44 for o in page.locator('input[type=range]').all())
 
 def test_it_answers_goes_on_and_stops(page):
     page.locator('#locked').check()
+    page.select_option('#seconds', '180')             # long enough to be stopped
     page.get_by_role('button', name='Answer').click()
     assert 'nothing to answer' in page.locator('#state').text_content()
     page.get_by_role('button', name='Record').click()
     for key in ('C 4','E 4','G 4'): page.get_by_role('button', name=key, exact=True).click(delay=60)
     page.get_by_role('button', name='Answer').click()
     page.wait_for_function('document.querySelector("#state").textContent=="It composes…"')
+    assert button(page, 'Record').is_disabled()       # a take is still coming in
     page.get_by_role('button', name='Stop composing').click()
     page.wait_for_function('document.querySelector("#state").textContent=="Stopped."')
-    assert page.locator('#takes option').all_text_contents()==['Answer, seed 1']
+    assert takes_of(page)==['Your phrase','Answer, seed 1'] and page.locator('.mt-said').text_content()==''
     page.select_option('#seconds', '10')
     page.get_by_role('button', name='Continue').click()
     until_composed(page)
-    assert page.locator('#seed').input_value()=='1' and page.locator('#takes option').count()==2
+    assert page.locator('#seed').input_value()=='1' and len(takes_of(page))==3
 
 def test_a_model_that_hears_directions_is_asked_for_them(tmp_path, page):
     MusicTransformer(ModelConfig(**sizes, echo=True, directions=True)).save_pretrained(tmp_path/'toy')
@@ -235,3 +240,58 @@ def test_a_device_that_is_slower_than_real_time_says_so_and_waits(site, page, tm
     page.wait_for_function('document.querySelector("#state").textContent.endsWith("10 % of that is there.")')
     assert page.locator('.mt-time').text_content().startswith('0:00 / 0:0')
     page.get_by_role('button', name='Stop composing').click()
+    page.wait_for_function('document.querySelector("#state").textContent=="Stopped."')
+    assert button(page, 'Play').is_enabled()          # and it does not begin to sound
+
+def record(page, *keys):
+    button(page, 'Record').click()
+    for key in keys: button(page, key).click(delay=40)
+    button(page, 'Done').click()
+
+def test_a_phrase_is_a_take_and_what_is_deleted_comes_back(page):
+    page.select_option('#seconds', '180')
+    record(page, 'C 4', 'E 4')
+    with page.expect_download() as d: button(page, 'Save as MIDI').click()
+    assert d.value.suggested_filename=='your-phrase.mid'
+    record(page, 'G 4')
+    record(page)                                      # of nothing: what was in view before comes back
+    assert page.locator('.mt-said').text_content()=='Nothing was played.'
+    assert takes_of(page)==['Your phrase','Your phrase 2'] and page.locator('.mt-title').text_content()=='Your phrase 2'
+    page.select_option('#takes', label='Your phrase')
+    button(page, 'Loop').press('Backspace')           # a button is no place for it
+    assert len(takes_of(page))==2
+    page.locator('.mt-help').click()
+    page.keyboard.press('Backspace')
+    assert takes_of(page)==['Your phrase 2'] and 'Bring back' in page.locator('#state').text_content()
+    button(page, 'Bring back').press('Enter')
+    assert takes_of(page)==['Your phrase','Your phrase 2'] and page.locator('.mt-title').text_content()=='Your phrase'
+    assert page.evaluate('document.activeElement.id')=='instrument'
+    button(page, 'Record').click()
+    page.keyboard.press('a')
+    page.wait_for_function('document.querySelector(".mt-time").textContent=="0:01"')
+    button(page, 'Answer').click()
+    button(page, 'Stop composing').click()
+    page.wait_for_function('document.querySelector("#state").textContent=="Stopped."')
+    page.reload()
+    page.wait_for_function('!document.querySelector("#save").disabled')
+    assert takes_of(page)[:3]==['Your phrase','Your phrase 2','Your phrase 3']
+
+def test_two_tabs_share_a_shelf_and_a_damaged_one_is_borne(page, site):
+    bad = '[1, null, {"title": "x", "notes": 5}, {"title": "x", "notes": [{"start": "a"}]}, {"title": "x", "notes": [null]}]'
+    for o in ('{', bad):
+        page.evaluate('o => localStorage.setItem("music_transformer.takes", o)', o)
+        page.reload()
+        assert takes_of(page)==['none yet']
+    other = page.context.new_page()
+    other.goto(site.as_uri())
+    for o,key in ((page,'C 4'), (other,'D 4'), (page,'E 4')): record(o, key)
+    other.wait_for_function('document.querySelectorAll("#takes option").length==3')
+    assert takes_of(page)==takes_of(other)
+    page.evaluate('''() => {
+        const take = JSON.parse(localStorage.getItem('music_transformer.takes'))[0]
+        const takes = [...Array(20).keys()].map(n => ({...take, id: `${n}`, title: `Take ${n}`}))
+        localStorage.setItem('music_transformer.takes', JSON.stringify(takes))
+    }''')
+    page.reload()
+    record(page, 'C 4')
+    assert 'the oldest, Take 0, made room' in page.locator('#state').text_content() and len(takes_of(page))==20

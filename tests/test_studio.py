@@ -6,7 +6,8 @@ import pytest
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
 pytest.importorskip('jupyterlab', reason='jupyterlab is not installed (pip install .[dev])')
 from studio_live import chromium, flags, open_studio, write_page
-from music_transformer.data import COMPOSED, PRIMER
+from music_transformer.data import COMPOSED, PRIMER, Performance
+from music_transformer.midi import write_midi
 from music_transformer.playback import beside
 from music_transformer.sound import _small, piano_samples
 from music_transformer.studio import studio
@@ -139,10 +140,55 @@ def test_the_pedal_holds_what_a_midi_instrument_plays(page, tmp_path):
 
 def test_what_python_does_with_what_comes():
     s = studio(themes=[])
-    for do,args in (('set', dict(nothing=1)), ('find', {}), ('__init__', {}), ('save', dict(kind='exe')), ('show', dict(uid='x'))):
-        try: s.hear(None, {'do': do, 'id': 1, 'with': args}, [])
-        except TypeError: assert do=='set'
-    assert s.said=='There is no take yet: compose one first.' and not s.made
+    for do,args,said in (('set', dict(nothing=1), 'there is no setting nothing'), ('find', {}, ''), ('__init__', {}, ''), ('save', dict(kind='exe'), 'not exe'),
+                         ('save', dict(paper='A4'), 'paper'), ('settle', dict(takes=[{}]), '1 could not be read'), ('offer', dict(name=5), 'TypeError'),
+                         ('show', dict(uid='x'), 'There is no take yet: compose one first.')):
+        s.said = ''
+        s.hear(None, {'do': do, 'id': 1, 'with': args}, [])
+        assert said in s.said and bool(said)==bool(s.said), (do, s.said)
+    assert not s.made
+
+def put(s, *names):
+    for o in names: s.settle([dict(uid=o, name=o, about='', notes=[(0,1,60,64), (1,2,62,64)], given=0)])
+
+def test_what_is_refused_changes_nothing(tmp_path):
+    s = studio(themes=root/'examples/prelude.mid', out=tmp_path/'file')
+    before = s.settings
+    for o in (dict(model=str(tmp_path)), dict(primer='nope'), dict(seconds=1), dict(nonsense=1)):
+        with pytest.raises((ValueError, OSError)): s.set(**o)
+    assert s.settings==before and list(s.found)==['nothing','prelude']
+    put(s, 'a')
+    for at in (-1, 1e9, 'x'):
+        with pytest.raises(ValueError, match='0 to 2.0'): s.go_on('a', at=at)
+    (tmp_path/'file').touch()
+    with pytest.raises(OSError, match='cannot be made'): s.save()
+    s.out = tmp_path
+    s.rename('a', 300*'a')
+    assert len(s.save().stem)==60
+    s.rename(s.made[0].uid, 5)
+    assert s.takes[0]['name']=='5'
+    for wrong in (dict(themes=['no.mid']), dict(themes=None, soundfont='no.sf2')):
+        with pytest.raises(FileNotFoundError, match='no[.]'): studio(**wrong)
+
+def test_themes_of_one_name_stand_side_by_side(tmp_path):
+    s = studio(themes=None)
+    content = write_midi(Performance([(9,10,60,64)]), tmp_path/'a.mid').read_bytes()
+    for _ in range(3): s.offer('nothing.mid', content)
+    assert s.themes==['nothing','nothing.mid','nothing 2','nothing 3'] and s.found['nothing'] is None
+    s.set(seconds=5, primer_seconds=3)                # less than the silence before its first note
+    s.compose()
+    s.set(seed=777)                                   # stays
+    s.thread.join()
+    first = s.made[0].piece.notes[0]
+    assert (first['start'], first['pitch'])==(0, 60) and s.settings['seed']==777
+
+def test_a_take_comes_back_to_its_place():
+    s = studio(themes=[])
+    put(s, *'abc')
+    s.drop('b')
+    s.drop('a')
+    for _ in 'ab': s.restore()
+    assert [o['name'] for o in s.takes]==['a','b','c']
 
 @pytest.mark.skipif('again' not in studio(themes=[]).able, reason='this version has no room of given notes')
 def test_a_stretch_again_and_a_melody_accompanied():
@@ -177,6 +223,19 @@ def test_it_waits_for_a_slow_composer_and_says_so(page, tmp_path):
     page.wait_for_function('i.position>1')
     assert page.locator('.mt-said').text_content()=='' and page.evaluate('i.clock.late')==0
     assert page.evaluate('i.notes.map(o => o.end)')==[.3,.6,2,1.5,2,2]
+
+def test_nothing_is_recorded_into_a_take_that_comes_in(page, tmp_path):
+    instrument(page, tmp_path)
+    page.evaluate('i.press(62), i.lift(62), i.phrase()')
+    page.evaluate('i.begin("coming"), i.record()')
+    assert not page.evaluate('i.recording')
+    page.evaluate('i.end(), i.record()')
+    says(page, 'it is being recorded')
+    assert page.evaluate('i.phrase()')==[]                                    # not the phrase before it
+    says(page, 'Nothing was played')
+    assert len(page.evaluate('i.phrase()'))==1
+    page.evaluate('i.record(), i.begin("another")')
+    assert page.locator('.mt-said').text_content()==''
 
 def test_given_notes_do_not_move_the_horizon(page, tmp_path):
     instrument(page, tmp_path)
