@@ -149,8 +149,9 @@ def listen(cells):
 
 def pieces(page):
     "The page of the pieces, its links to sound become players."
+    page = re.sub(r'\]\(\.\./nbs/\d+[a-z]?_(\w+\.ipynb)', r'](\1', page)
     page = re.sub(r'\]\((?!\w+\.ipynb)', '](examples/', page)
-    page = re.sub(r'\]\((\w+)\.ipynb', lambda o: f']({page_of(o[1])}.ipynb', page)
+    page = re.sub(r'\]\((\w+)\.ipynb', lambda o: o[0] if o[1] in lessons else f']({page_of(o[1])}.ipynb', page)
     return re.sub(r'\[hear it\]\((.*?)\)', r'<audio controls preload="metadata" src="\1"></audio>', page)
 
 def main(out):

@@ -346,15 +346,11 @@ def mt_compose(
     given = _given_file(fill, accompany, vary, between, primer)
     places = _places(out, given or primer and (primer, 'continued'), seed, pieces)
     settings['seed'] = list(range(seed, seed+pieces))
-    if given and (returns!='drawn' or guidance!=1):
-        raise ValueError('--returns and --guidance have no say where notes are given.')
-    if given: make = _round_file(*given, between, keep, particles, settings)
-    else:
-        how = dict(seconds=seconds, tails=tails, returns=_returns(returns), guidance=guidance, **settings)
-        make = _from_nothing(_beginning(primer, primer_seconds), not no_primer, how)
+    told = dict(returns=_returns(returns), guidance=guidance)
+    if given: make = _round_file(*given, between, keep, particles, told, settings)
+    else: make = _from_nothing(_beginning(primer, primer_seconds), not no_primer, seconds, tails, told | settings)
     net = MusicTransformer.from_pretrained(model)
-    made = _under_a_bar(partial(make, net))
-    for p,place in zip(made, places):
+    for p,place in zip(_under_a_bar(partial(make, net)), places):
         files = write_piece(replace(p, title=place.name), place, font)
         print(f'{p.seconds:.1f} s of music, {len(p)} notes{_end_of(p)}:', *files, _copied(p), sep='\n  ')
 
@@ -400,10 +396,10 @@ def _under_a_bar(make):
         def tick(share): bar.update(share-bar.n)
         return make(progress=tick)
 
-def _from_nothing(primer, keep_primer, how):
+def _from_nothing(primer, keep_primer, seconds, tails, settings):
     "How pieces are composed."
     from music_transformer.generation import generate
-    return partial(generate, primer=primer, keep_primer=keep_primer, **how)
+    return partial(generate, primer=primer, keep_primer=keep_primer, seconds=seconds, tails=tails, **settings)
 
 def _returns(text):
     "A plan of returns as `generate` takes it."
@@ -423,8 +419,10 @@ def _given_file(fill, accompany, vary, between, primer):
     if fill and not between: raise ValueError('--fill needs --between, such as --between 20 28, in seconds.')
     return given[0] if given else None
 
-def _round_file(file, done, between, keep, particles, settings):
+def _round_file(file, done, between, keep, particles, told, settings):
     "How notes are added to those of a file."
+    if told!=dict(returns='drawn', guidance=1):
+        raise ValueError('--returns and --guidance have no say where notes are given; leave them out.')
     from music_transformer.given import accompany, fill, vary
     from music_transformer.midi import read_midi
     how = dict(particles=particles, **settings)
