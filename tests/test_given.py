@@ -135,3 +135,39 @@ def test_notes_that_overlap_themselves(model):
         accompany(model, Performance([(0,2,60,66), (1,3,60,66)]))
     with pytest.raises(TypeError, match='did you mean temperature'): accompany(model, Performance([(0,2,60,66)]), temperatur=1)
     with pytest.raises(ValueError, match='no given notes'): fill(model, Performance([(0,2,60,66)]), 0, 2)
+
+class Never(Rule):
+    "Finds a given key impossible."
+    def bias(self, past, logits): logits[60] = -torch.inf
+
+class One(Rule):
+    "One note at a time."
+    def veto(self, past, allowed):
+        if past.down.any(): allowed[:128] = False
+
+def test_rules_of_ones_own(model):
+    p = Performance([(0,.5,62,66), (1,2,60,66)])
+    q = complete(model, p, (0,2), particles=2, rules=[Never()])
+    assert set(p.notes.tolist())<=set(q.notes.tolist()) and q.info['likely']=='next to impossible'
+    q = complete(model, Performance([(0,1,60,66), (2,3,64,66)]), particles=2, rules=[One()])
+    for t in q.notes['start'][q.info['new']]: assert not ((q.notes['start']<t) & (t<q.notes['end']-STEP)).any()
+
+def test_where_no_key_is_free(model):
+    held = Performance([(0,2,k,66) for k in range(21,109)])
+    q = complete(model, held, (.5,1.5), particles=2)
+    assert not q.info['new'].any() and np.isfinite(q.info['logp'])
+    with_all = complete(model, Performance([(0,2,k,66) for k in range(128)]), (.5,1.5), particles=2)
+    assert len(with_all)==128
+
+def test_a_gap_at_the_beginning_is_not_left_silent(model):
+    p = Performance([(t, t+.4, 60+t, 66) for t in range(8)])
+    assert fill(model, p, 0, 4, particles=2).notes['start'].min()<=1
+
+def test_no_more_strikes_a_second_than_asked_after_repeated_notes(model):
+    p = Performance([(.06*n, .06*n+.05, 60, 66) for n in range(16)]+[(2,3,64,66)])
+    q = complete(model, p, (.95,1.2), particles=2, most=3)
+    for t in q.notes['start'][q.info['new']]: assert ((q.notes['start']>t-1) & (q.notes['start']<t)).sum()<=3
+
+def test_a_gap_of_a_hundredth_and_one_note(model):
+    assert len(fill(model, Performance([(0,1,60,66), (5,5.4,62,66), (5.2,6,64,66)]), 5, 5.01, particles=2))>=2
+    assert 60 in vary(model, Performance([(0,1,60,66)]), particles=2, seed=1).notes['pitch']
