@@ -34,6 +34,6 @@ def _version():
     "As installed. `AttributeError` where the package is only on the path."
     about = import_module('importlib.metadata')
     try: return about.version('music_transformer')
-    except about.PackageNotFoundError: raise AttributeError('music_transformer is not installed: no __version__') from None
+    except about.PackageNotFoundError: raise AttributeError('not installed: no __version__') from None
 
 def __dir__(): return sorted([*globals(), *__all__, '__version__'])

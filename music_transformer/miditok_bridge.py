@@ -56,9 +56,10 @@ def from_names(
     for name in [*names,'EOS_None']:
         if name not in known: raise ValueError(f'{name} is no word of `miditok_tokenizer`, which has 391.')
         i = known[name]
-        if struck!=(VELOCITY<=i<PAD): raise ValueError(f'at {name}: each NoteOn, and nothing else, is followed by a Velocity.')
+        touch = VELOCITY<=i<PAD
+        if struck!=touch: raise ValueError(f'at {name}: each NoteOn, and nothing else, is followed by a Velocity.')
         struck = i<NOTE_OFF
-        if VELOCITY<=i<PAD: raw.insert(-1, i) # before the strike that it belongs to
+        if touch: raw.insert(-1, i) # before the strike that it belongs to
         else: raw.append(i)
     return encode(decode(raw))
 

@@ -997,7 +997,8 @@ def generate_model_card(self:MusicTransformer,
     c = self.cfg
     size = f'{self.n_params:,} parameters: width {c.d_model}, {c.n_layers} layers, {c.n_heads} heads.'
     sources = [data] if isinstance(data, str) else list(data)
-    known = dict(model_name='music_transformer', eval_results=_results(scores, sources[-1])) if scores else {}
+    results = _results(scores, sources[-1]) if scores else []
+    known = dict(model_name='music_transformer', eval_results=results) if scores else {}
     about = ModelCardData(datasets=sources, license=license, **_ON_THE_HUB, **known)
     said = dict(size=size, numbers=_numbers(scores), data=' and '.join(sources), terms=_TERMS.get(license, f'{license}.'))
     return ModelCard.from_template(about, template_str=_CARD, **said)
