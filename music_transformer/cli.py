@@ -336,7 +336,7 @@ def mt_compose(
     pieces:int=1,           # so many, composed together, with the seeds that follow
     tails:int=8,            # ways to go on near the end, of which the one with the likeliest end is taken
     returns:str='drawn',    # drawn, none, or when,from,to in seconds: '40,5,15'; the packaged model cannot go back
-    guidance:float=1.,      # how many times wishes and returns count: 1 as the model learned, 2 twice
+    guidance:float=1.,      # how many times wishes (which the packaged model cannot hear) and returns count
     out:str='.',            # folder for the files; those of the same name are replaced
     fill:str=None,          # a MIDI file to make anew in part, see --between
     accompany:str=None,     # a MIDI file, such as a melody, to add notes to

@@ -990,7 +990,7 @@ _ON_THE_HUB = dict( # of every model of this kind
 @patch
 def generate_model_card(self:MusicTransformer,
     scores:dict=None,              # what `evaluate` returned; it becomes the card's `model-index`
-    data:str|list='maestro-v3.0.0', # what it learned from, and what it began with; `scores` are of the last named
+    data:str|list='maestro-v3.0.0', # what it, or what it began with, learned from; `scores` are of the last
     license:str='cc-by-nc-sa-4.0', # weights tuned from the packaged ones keep this one
 )->ModelCard:
     "The card that `save_pretrained` and `push_to_hub` write; they hand on their `model_card_kwargs`."
@@ -1000,7 +1000,8 @@ def generate_model_card(self:MusicTransformer,
     results = _results(scores, sources[-1]) if scores else []
     known = dict(model_name='music_transformer', eval_results=results) if scores else {}
     about = ModelCardData(datasets=sources, license=license, **_ON_THE_HUB, **known)
-    said = dict(size=size, numbers=_numbers(scores), data=' and '.join(sources), terms=_TERMS.get(license, f'{license}.'))
+    data = ' and '.join(sources)
+    said = dict(size=size, numbers=_numbers(scores), data=data, terms=_TERMS.get(license, f'{license}.'))
     return ModelCard.from_template(about, template_str=_CARD, **said)
 
 # %% ../nbs/02_model.ipynb #7a7b48e1
