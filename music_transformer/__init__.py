@@ -26,8 +26,14 @@ def load(path:str=None, **kw):
     return import_module('.model', __name__).MusicTransformer.from_pretrained(path, **kw)
 
 def __getattr__(name):
-    if name=='__version__': return import_module('importlib.metadata').version('music_transformer')
+    if name=='__version__': return _version()
     if name not in _home: raise AttributeError(f'module {__name__} has no attribute {name}')
     return getattr(import_module(f'.{_home[name]}', __name__), name)
+
+def _version():
+    "As installed. `AttributeError` where the package is only on the path."
+    about = import_module('importlib.metadata')
+    try: return about.version('music_transformer')
+    except about.PackageNotFoundError: raise AttributeError('not installed: no __version__') from None
 
 def __dir__(): return sorted([*globals(), *__all__, '__version__'])

@@ -124,6 +124,7 @@ def mt_train(
     if semitones is not None: raise ValueError('--semitones is called --transpose now; it moves each window by itself.')
     if samples<0: raise ValueError(f'--samples must be 0 or more, not {samples}')
     out = Path(out)
+    if resume and (From or recipe): raise ValueError('--resume goes on as it began; leave --from and --recipe out.')
     if plain and not From: settings = _PLAIN|settings
     if resume: what,train = (_with(c, settings) for c in run_settings(out))
     elif From: what,train = _from(From, recipe or 'tune', plain, settings)
@@ -186,6 +187,7 @@ def _held_out(out, store)->str:
     before = f'{first["val_loss"]:.3f} before, ' if not first['step'] else ''
     where = f'{kept} pieces' if kept>1 else 'one piece'
     now = f'{best["val_loss"]:.3f} at step {best["step"]}'
+    if best is first and before: now = 'and never better: what is called best is what it began with'
     return f'Nats per token on the {where} kept for validation: {before}{now}.\n'
 
 # %% ../nbs/07_cli.ipynb #00e82f50
@@ -200,8 +202,16 @@ def _store(path, out, resume):
     with PartialState().main_process_first():
         if PartialState().is_main_process and not resume:
             free_folder(out)
-            prepare(path, out/'store')
-    return TokenStore(out/'store')
+            _print_left_out(prepare(path, out/'store'), out/'store')
+    return _made_from(path, out/'store')
+
+def _made_from(path, made):
+    "The store that was made of the MIDI at `path`. `ValueError` if it was made of something else."
+    from music_transformer.corpus import TokenStore
+    store = TokenStore(made)
+    was = store.info['source']
+    if was!=path.name: raise ValueError(f'the run learns from {was}, not from {path}; name that, or begin another run.')
+    return store
 
 # %% ../nbs/07_cli.ipynb #b6cc09b8
 def _watch(run, n):
@@ -325,8 +335,8 @@ def mt_compose(
     seed:int=1,             # another seed, another piece
     pieces:int=1,           # so many, composed together, with the seeds that follow
     tails:int=8,            # ways to go on near the end, of which the one with the likeliest end is taken
-    returns:str='drawn',    # when to go back: drawn, none, or when,from,to in seconds, such as '40,5,15 70,5,15'
-    guidance:float=1.,      # how many times wishes and returns count: 1 as the model learned, 2 twice
+    returns:str='drawn',    # drawn, none, or when,from,to in seconds: '40,5,15'; the packaged model cannot go back
+    guidance:float=1.,      # how many times wishes (which the packaged model cannot hear) and returns count
     out:str='.',            # folder for the files; those of the same name are replaced
     fill:str=None,          # a MIDI file to make anew in part, see --between
     accompany:str=None,     # a MIDI file, such as a melody, to add notes to
@@ -404,9 +414,10 @@ def _from_nothing(primer, keep_primer, seconds, tails, settings):
 def _returns(text):
     "A plan of returns as `generate` takes it."
     if text in ('drawn','none'): return None if text=='none' else text
-    try: return [tuple(map(float, o.split(','))) for o in text.split()]
-    except ValueError: pass
-    raise ValueError(f"--returns must be drawn, none, or such as '40,5,15 70,5,15', not {text!r}")
+    try: plan = [tuple(map(float, o.split(','))) for o in text.split()]
+    except ValueError: plan = []
+    if plan and all(len(o)==3 and 0<=o[1]<o[2]<=o[0] for o in plan): return plan
+    raise ValueError(f"--returns must be drawn, none, or such as '40,5,15 70,5,15' (when,from,to), not {text!r}")
 
 # %% ../nbs/07_cli.ipynb #84b5d5f5
 def _given_file(fill, accompany, vary, between, primer):

@@ -8,6 +8,7 @@ Docs: https://music-transformer.github.io/music_transformer/miditok_bridge.html.
 __all__ = ['miditok_names', 'to_names', 'from_names', 'miditok_tokenizer', 'to_miditok', 'from_miditok']
 
 # %% ../nbs/01e_miditok_bridge.ipynb #238e02b0
+from copy import deepcopy
 from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike
@@ -50,11 +51,15 @@ def from_names(
     names:list, # of a whole piece, with or without its BOS and EOS
 )->np.ndarray: # (N,) uint16: as `encode` writes it
     "MidiTok's words as our ids. `ValueError` names a word that is none of the 391."
-    raw,known = [],_ids()
-    for name in names:
+    if isinstance(names, str): names = [names]
+    raw,known,struck = [],_ids(),False
+    for name in [*names,'EOS_None']:
         if name not in known: raise ValueError(f'{name} is no word of `miditok_tokenizer`, which has 391.')
         i = known[name]
-        if VELOCITY<=i<PAD: raw.insert(-1, i) # before the strike that it belongs to
+        touch = VELOCITY<=i<PAD
+        if struck!=touch: raise ValueError(f'at {name}: each NoteOn, and nothing else, is followed by a Velocity.')
+        struck = i<NOTE_OFF
+        if touch: raw.insert(-1, i) # before the strike that it belongs to
         else: raw.append(i)
     return encode(decode(raw))
 
@@ -77,10 +82,20 @@ def to_miditok(
     from miditok import TokSequence
     return TokSequence(tokens=names, ids=[vocab[o] for o in names])
 
+def _numbers_of(tokens)->list:
+    "The numbers of one piece, without BPE."
+    if isinstance(tokens, list) and hasattr(tokens[0] if tokens else 0, 'ids'):
+        if len(tokens)>1: raise ValueError(f'{len(tokens)} sequences are too many; give one at a time.')
+        [tokens] = tokens
+    if not getattr(tokens, 'are_ids_encoded', False): return getattr(tokens, 'ids', tokens)
+    plain = deepcopy(tokens)
+    miditok_tokenizer().decode_token_ids(plain)
+    return plain.ids
+
 def from_miditok(
-    tokens:object, # a `miditok.TokSequence` of `miditok_tokenizer`, or its numbers
+    tokens:object, # a `miditok.TokSequence` of `miditok_tokenizer`, a list with one, or its numbers
 )->np.ndarray: # (N,) uint16: as `encode` writes it
-    "MidiTok's tokens of a whole piece as our ids."
-    numbers = getattr(tokens, 'ids', tokens)
-    words = {v: k for k,v in miditok_tokenizer().vocab.items()}
+    "MidiTok's tokens of a whole piece as our ids; those of BPE, too. `ValueError` for several pieces."
+    tokenizer,numbers = miditok_tokenizer(),_numbers_of(tokens)
+    words = {v: k for k,v in tokenizer.vocab.items()}
     return from_names([words.get(int(i), int(i)) for i in numbers])

@@ -21,7 +21,7 @@ import numpy as np, torch, torch.nn.functional as F
 from torch import nn, Tensor
 from huggingface_hub import EvalResult, ModelCard, ModelCardData, PyTorchModelHubMixin
 from huggingface_hub import save_torch_model, snapshot_download
-from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError
+from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntryNotFoundError
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from safetensors.torch import load_file
 from fastcore.basics import patch
@@ -959,9 +959,11 @@ _TERMS = {'cc-by-nc-sa-4.0': 'CC BY-NC-SA 4.0 (https://creativecommons.org/licen
 def _numbers(scores)->str:
     "What `evaluate` found, in two sentences."
     if not scores: return 'No loss has been measured yet.'
-    size = f'{scores["pieces"]} pieces, {scores["tokens"]:,} tokens, each scored once'
+    n,split = scores['pieces'],scores['split']
+    size = f'{n} piece{"s"*(n!=1)}, {scores["tokens"]:,} tokens, each scored once'
+    where = f'the {split} split' if split else 'a choice of pieces'
     per_note,per_second = f'{scores["nats_per_note"]:.2f} per note',f'{scores["nats_per_second"]:.1f} per second'
-    return (f'On the {scores["split"]} split ({size}) its loss is {scores["nats_per_token"]:.3f} nats per token: '
+    return (f'On {where} ({size}) its loss is {scores["nats_per_token"]:.3f} nats per token: '
             f'{per_note}, {per_second} of music.')
 
 # %% ../nbs/02_model.ipynb #2051de0a
@@ -988,14 +990,17 @@ _ON_THE_HUB = dict( # of every model of this kind
 @patch
 def generate_model_card(self:MusicTransformer,
     scores:dict=None,              # what `evaluate` returned; it becomes the card's `model-index`
-    data:str='maestro-v3.0.0',     # what the model learned from
-    license:str='cc-by-nc-sa-4.0', # another one only if nothing of MAESTRO is in it, nor in what it began with
+    data:str|list='maestro-v3.0.0', # what it, or what it began with, learned from; `scores` are of the last
+    license:str='cc-by-nc-sa-4.0', # weights tuned from the packaged ones keep this one
 )->ModelCard:
     "The card that `save_pretrained` and `push_to_hub` write; they hand on their `model_card_kwargs`."
     c = self.cfg
     size = f'{self.n_params:,} parameters: width {c.d_model}, {c.n_layers} layers, {c.n_heads} heads.'
-    known = dict(model_name='music_transformer', eval_results=_results(scores, data)) if scores else {}
-    about = ModelCardData(datasets=[data], license=license, **_ON_THE_HUB, **known)
+    sources = [data] if isinstance(data, str) else list(data)
+    results = _results(scores, sources[-1]) if scores else []
+    known = dict(model_name='music_transformer', eval_results=results) if scores else {}
+    about = ModelCardData(datasets=sources, license=license, **_ON_THE_HUB, **known)
+    data = ' and '.join(sources)
     said = dict(size=size, numbers=_numbers(scores), data=data, terms=_TERMS.get(license, f'{license}.'))
     return ModelCard.from_template(about, template_str=_CARD, **said)
 
@@ -1026,6 +1031,7 @@ _REFUSED = { # by the hub: the first that fits
         'if it is private, log in (hf auth login) or give a token',
     RevisionNotFoundError: 'has no revision {revision} on the hub',
     LocalEntryNotFoundError: 'is no folder here, and no copy of it was fetched before; it needs a network once',
+    HFValidationError: 'is neither a folder here nor a name that the hub allows',
     Exception: 'is neither a folder here nor a model that the hub would give ({error})'}
 
 def _from_hub(name, revision, **how)->Path:
@@ -1033,6 +1039,9 @@ def _from_hub(name, revision, **how)->Path:
     try: return Path(snapshot_download(name, revision=revision, allow_patterns=['*.json','*.safetensors'], **how))
     except Exception as e:
         why = next(said for kind,said in _REFUSED.items() if isinstance(e, kind))
+        beside = Path(name).parent
+        if beside.is_dir() and not isinstance(e, (GatedRepoError, RevisionNotFoundError)):
+            why = f'is not there, though the folder {beside} is; nor could it be had from the hub'
         said = why.format(revision=revision, error=type(e).__name__)
         raise FileNotFoundError(f'{name} {said}.') from None
 

@@ -9,7 +9,7 @@ __all__ = ['write_roll', 'piece_files', 'write_piece', 'beside', 'player', 'comp
            'write_audio']
 
 # %% ../nbs/05_playback.ipynb #e315c7a5
-import base64, html, io, math, re, warnings
+import base64, html, io, math, os, re, warnings
 from dataclasses import replace
 from importlib import import_module
 from importlib.resources import files
@@ -116,8 +116,12 @@ def write_roll(
 def piece_files(
     path:str|Path, # without an ending
 )->list: # of paths
-    "The files of a piece: MIDI, MP3 and piano roll."
-    return [Path(f'{path}{o}') for o in ('.mid','.mp3','.png')]
+    "The files of a piece: MIDI, MP3 and piano roll. `ValueError` for a name that is empty or has such an ending."
+    endings,name = ('.mid','.mp3','.png'),f'{path}'
+    nameless = not name or name.endswith(('/', os.sep))
+    if nameless: raise ValueError(f'{name!r} names no piece; add a name, such as piece-1.')
+    if name.endswith(endings): raise ValueError(f'{name}: leave the ending out; the files get {", ".join(endings)}.')
+    return [Path(f'{name}{o}') for o in endings]
 
 # %% ../nbs/05_playback.ipynb #f5329a64
 def write_piece(

@@ -107,6 +107,14 @@ def test_fine_tune_on_a_folder(corpus):
     assert json.loads((corpus/'tuned/last/run.json').read_text())['step']==22
     r = run('mt-train', 'midi', '--from', 'run/final', '--out', 'tuned', cwd=corpus, ok=False)
     assert r.returncode==2 and 'holds a run already' in r.stderr
+    for words,why in ((['midi','--from','nope'], 'leave --from and --recipe out'), (['run','--max-steps',23], 'learns from midi')):
+        r = run('mt-train', *words, '--out', 'tuned', '--resume', cwd=corpus, ok=False)
+        assert r.returncode==2 and why in r.stderr
+    (corpus/'idle').mkdir()
+    for o in (corpus/'midi').iterdir(): (corpus/'idle'/o.name).write_bytes(o.read_bytes())
+    (corpus/'idle/bad.mid').write_bytes(b'no music')
+    said = run('mt-train', 'idle', '--from', 'run/final', '--out', 'idler', '--max-steps', 1, '--lr', 1e-9, '--samples', 0, cwd=corpus).stdout
+    assert 'bad.mid' in said
 
 def test_evaluate_writes_json(corpus):
     out = run('mt-evaluate', 'store', '--model', 'run/final', '--split', 'validation', '--json', 'v.json', cwd=corpus).stdout

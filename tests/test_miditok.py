@@ -26,6 +26,8 @@ def test_a_velocity_follows_every_strike():
 def test_a_strange_word_is_named():
     for bad in ('Bar_None','NoteOn_128','TimeShift_2.1.50','',7):
         with pytest.raises(ValueError, match='is no word of'): bridge.from_names(['BOS_None', bad])
+    for o in (['Velocity_83'], ['NoteOn_60'], ['NoteOn_60','NoteOff_60']):
+        with pytest.raises(ValueError, match='is followed by a Velocity'): bridge.from_names(o)
 
 def test_without_miditok_one_is_told(monkeypatch):
     bridge.miditok_tokenizer.cache_clear()
