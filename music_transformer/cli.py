@@ -349,20 +349,17 @@ def mt_compose(
 ):
     "Compose a piece, or continue one: a MIDI file, an MP3 and a piano roll."
     from music_transformer.model import MusicTransformer
-    from music_transformer.playback import find_soundfont, write_piece
+    from music_transformer.playback import find_soundfont
     font = find_soundfont(soundfont)
-    if primer is None and (no_primer or primer_seconds):
-        raise ValueError('--primer-seconds and --no-primer need a --primer.')
     given = _given_file(fill, accompany, vary, between, primer)
+    begin = _beginning(primer, primer_seconds, no_primer)
     places = _places(out, given or primer and (primer, 'continued'), seed, pieces)
     settings['seed'] = list(range(seed, seed+pieces))
     told = dict(returns=_returns(returns), guidance=guidance)
     if given: make = _round_file(*given, between, keep, particles, told, settings)
-    else: make = _from_nothing(_beginning(primer, primer_seconds), not no_primer, seconds, tails, told | settings)
+    else: make = _from_nothing(begin, not no_primer, seconds, tails, told | settings)
     net = MusicTransformer.from_pretrained(model)
-    for p,place in zip(_under_a_bar(partial(make, net)), places):
-        files = write_piece(replace(p, title=place.name), place, font)
-        print(f'{p.seconds:.1f} s of music, {len(p)} notes{_end_of(p)}:', *files, _copied(p), sep='\n  ')
+    for p,place in zip(_under_a_bar(partial(make, net)), places): _write_made(p, place, font)
 
 # %% ../nbs/07_cli.ipynb #46742c91
 _ENDS = {'by itself': '; it ends by itself', 'chosen': '; its end was chosen among several', 'cut': '; it was cut off'}
@@ -387,11 +384,19 @@ def _copied(p):
     new = replace(p, notes=p.notes[p.info['new']]) if 'new' in p.info else p[p.info['new_from']:]
     return originality(new).line() if len(new)>8 else 'too short to be compared with the training set'
 
+def _write_made(p, place, font):
+    "Write a piece, and say what came of it."
+    from music_transformer.playback import write_piece
+    files = write_piece(replace(p, title=place.name), place, font)
+    print(f'{p.seconds:.1f} s of music, {len(p)} notes{_end_of(p)}:', *files, _copied(p), sep='\n  ')
+
 # %% ../nbs/07_cli.ipynb #d290d916
-def _beginning(primer, seconds):
+def _beginning(primer, seconds, alone):
     "What is to be continued."
     from music_transformer.midi import read_midi
-    if primer is None: return None
+    if primer is None:
+        if seconds or alone: raise ValueError('--primer-seconds and --no-primer need a --primer.')
+        return None
     p = read_midi(primer)
     if seconds is None: return p
     if not seconds>0: raise ValueError(f'--primer-seconds must be above 0, not {seconds}')

@@ -144,6 +144,7 @@ def corpus(
     pieces.left = sorted({*names} - {table, *pieces['file']})
     return pieces
 
+# %% ../nbs/01a_corpus.ipynb #c893fc78
 def _listed(path):
     "The folder or zip that holds the files, and their names in it."
     if not path.exists():
@@ -424,17 +425,19 @@ class TokenStore:
             raise ValueError(f'the token store {path} has {other}; {again}')
         if not whole: raise ValueError(f'the token store {path} is incomplete; {again}')
 
-    def split(self, name:str)->np.ndarray:
-        "The ids of all pieces of a split, one after another (a view of the file)."
-        rows = self.pieces.where(split=[name])
-        if not rows: raise ValueError(f'the token store {self.path} has no {name} pieces.')
-        return self.tokens[rows[0].offset:rows[-1].offset+rows[-1].length]
-
     def __getitem__(self, i:int)->np.ndarray: return self.tokens[self.pieces[i].offset:][:self.pieces[i].length]
     def __len__(self): return len(self.pieces)
     def __repr__(self):
         count = [f'{self.pieces["split"].count(s)} {s}' for s in _splits]
         return f'<TokenStore {self.path.name}: {", ".join(count)}; {len(self.tokens):,} tokens>'
+
+# %% ../nbs/01a_corpus.ipynb #b9cb7dce
+@patch
+def split(self:TokenStore, name:str)->np.ndarray:
+    "The ids of all pieces of a split, one after another (a view of the file)."
+    rows = self.pieces.where(split=[name])
+    if not rows: raise ValueError(f'the token store {self.path} has no {name} pieces.')
+    return self.tokens[rows[0].offset:rows[-1].offset+rows[-1].length]
 
 # %% ../nbs/01a_corpus.ipynb #a210a075
 @patch
@@ -510,24 +513,27 @@ class Windows:
 
     def start(self, i:int)->int: return int(self.order[i])*self.length - self.offset
 
-    def window(self,
-        i:int,
-        past:int=0, # ids before it
-    )->tuple: # ids and targets (length,), the ids before (past,): int64, `PAD` where there is nothing; semitones
-        "Window `i`."
-        start = self.start(i)
-        w,up = transposed(self._slice(start-past, past+self.length+1), int(self.up[i]))
-        targets = w[past+1:].copy()
-        if start<0: targets[-start-1] = PAD                           # nothing comes before the first `sos`
-        return w[past:-1], targets, w[:past], up
-
-    def _slice(self, start, n):
-        w = np.full(n, PAD, np.int64)
-        a,b = max(start,0),min(start+n, len(self.tokens))
-        if a<b: w[a-start:b-start] = self.tokens[a:b]
-        return w
-
     def __getitem__(self, i:int)->tuple: return self.window(i)[:2]    # ids and targets: (length,) int64 each
+
+# %% ../nbs/01a_corpus.ipynb #f384487e
+@patch
+def window(self:Windows,
+    i:int,
+    past:int=0, # ids before it
+)->tuple: # ids and targets (length,), the ids before (past,): int64, `PAD` where there is nothing; semitones
+    "Window `i`."
+    start = self.start(i)
+    w,up = transposed(self._slice(start-past, past+self.length+1), int(self.up[i]))
+    targets = w[past+1:].copy()
+    if start<0: targets[-start-1] = PAD                           # nothing comes before the first `sos`
+    return w[past:-1], targets, w[:past], up
+
+@patch
+def _slice(self:Windows, start, n):
+    w = np.full(n, PAD, np.int64)
+    a,b = max(start,0),min(start+n, len(self.tokens))
+    if a<b: w[a-start:b-start] = self.tokens[a:b]
+    return w
 
 # %% ../nbs/01a_corpus.ipynb #0ec0c285
 def epoch_pieces(

@@ -131,6 +131,7 @@ class Wish:
 
     def __post_init__(self): check(self)
 
+# %% ../nbs/01d_directions.ipynb #ea05f5ee
 def _timeline(name, wish):
     "A wish as a list of (second, value). `ValueError` says what is wrong with it."
     pairs = [(0, wish)] if isinstance(wish, (int,float,str)) or wish is None else list(wish)

@@ -78,18 +78,22 @@ class Echo:
             self.now += i-TIME_SHIFT+1
             if self.open and self.now>self.groups[-1].start+GROUP: self.finish()
 
-    def strike(self, key:int):
-        if not self.open: self.groups.append(Group(self.now))
-        self.open = True
-        self.groups[-1].keys.append(key)
-        self.groups[-1].touches.append(self.velocity)
+# %% ../nbs/01b_echo.ipynb #45d6ced6
+@patch
+def strike(self:Echo, key:int):
+    if not self.open: self.groups.append(Group(self.now))
+    self.open = True
+    self.groups[-1].keys.append(key)
+    self.groups[-1].touches.append(self.velocity)
 
-    def finish(self):
-        self.open = False
-        self.kind,self.source,self.up = self.memory.hear(max(self.groups[-1].keys))
-        self.follow_plan()
+@patch
+def finish(self:Echo):
+    self.open = False
+    self.kind,self.source,self.up = self.memory.hear(max(self.groups[-1].keys))
+    self.follow_plan()
 
-    def follow_plan(self): "So far there is none."
+@patch
+def follow_plan(self:Echo): "So far there is none."
 
 # %% ../nbs/01b_echo.ipynb #ce9b9147
 NOT_DUE = -2000 # steps, where there is no echo
@@ -257,6 +261,7 @@ def move_on(
         if tops[at]==top: return at+1, True
     return source+1, False
 
+# %% ../nbs/01b_echo.ipynb #cc8fb544
 def _tops(e)->np.ndarray: # (G+1,)
     "The top key of each group."
     return 127-np.unpackbits(e.struck, axis=1)[:,::-1].argmax(1)
@@ -331,6 +336,7 @@ class Told:
     right: int = 0   # of these, with the top key that was told
     missed: int = 0  # since the last of those
 
+# %% ../nbs/01b_echo.ipynb #1cd52601
 @patch
 def begin_told(self:Echo, p:Planned):
     "Turn to the earlier place, if there is one."

@@ -125,24 +125,23 @@ def generate(
 )->Performance:           # its `info` holds all that is known of it; a list for a list of seeds
     "Compose a piece, or continue one."
     _refuse_strange(generate, sampling)
-    how = dict(particles=particles, seed=seed, progress=progress, window=window)
     if given is not None or between is not None:
-        if guidance!=1: raise ValueError('guidance has no say where notes are given; leave it out.')
-        return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, rules, how|sampling)
+        how = dict(particles=particles, seed=seed, progress=progress, window=window) | sampling
+        return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how)
     seeds = _plain(seed)
-    several = isinstance(seeds, list)
     asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails, guidance=guidance)
-    takes = _takes(model, seeds if several else [seeds], primer, rules, sampling, asked)
+    takes = _takes(model, seeds if isinstance(seeds, list) else [seeds], primer, rules, sampling, asked)
     for t in takes: t.rules.append(Returns(_plan(model, returns, t)))
     for _ in compose(model, takes, window, guidance):
         if progress and progress(sum(t.done() for t in takes)/len(takes)): break
     made = [_result(t, keep_primer) for t in takes]
-    return made if several else made[0]
+    return made if isinstance(seeds, list) else made[0]
 
 # %% ../nbs/04_generation.ipynb #0fe4e3a3
-def _round_what_is_given(model, given, between, primer, seconds, tokens, returns, rules, how):
+def _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how):
     "`generate` where notes are given."
     if given is None: raise ValueError('between needs given, the notes round it.')
+    if guidance!=1: raise ValueError('guidance has no say where notes are given; leave it out.')
     if tokens is not None: raise ValueError('tokens cannot be counted where notes are given; leave it out.')
     plan = [] if returns in (None, 'drawn') else _planned(model, returns)
     rules = [*rules, Returns(plan)]

@@ -286,6 +286,7 @@ def _kept(self:Particle, biased, due)->np.ndarray: # (V,)
     if due>=0: kept[due] = True
     return kept
 
+# %% ../nbs/04c_given.ipynb #040873a5
 @patch
 def move(self:Particle, logits:Tensor, gen:torch.Generator)->int:
     "Draw the next id among those that fit; weigh by how likely it was that one of them would come."

@@ -215,6 +215,14 @@ def _standard(pieces:list)->np.ndarray: # (N, F)
     spread = np.maximum(x.std(0).filled(1), 1e-9)
     return ((x-x.mean(0))/spread).filled(0)
 
+def _discriminant(a, b):
+    "Fisher's direction from b to a, steadied by a tenth of the mean variance."
+    apart = np.concatenate([a-a.mean(0), b-b.mean(0)])
+    within = np.cov(apart.T)
+    steady = (.1*np.trace(within)/len(within)+1e-9)*np.eye(len(within))
+    return np.linalg.solve(within+steady, a.mean(0)-b.mean(0))
+
+# %% ../nbs/06b_judge.ipynb #49e291f9
 def auc(
     composed:list, # of `Performance`
     real:list,
@@ -237,13 +245,6 @@ def auc(
     above = real_said[:,None]-composed_said
     right = (above>0) + .5*(above==0)
     return float(right.mean())
-
-def _discriminant(a, b):
-    "Fisher's direction from b to a, steadied by a tenth of the mean variance."
-    apart = np.concatenate([a-a.mean(0), b-b.mean(0)])
-    within = np.cov(apart.T)
-    steady = (.1*np.trace(within)/len(within)+1e-9)*np.eye(len(within))
-    return np.linalg.solve(within+steady, a.mean(0)-b.mean(0))
 
 # %% ../nbs/06b_judge.ipynb #9e2a4e21
 def minutes(

@@ -116,6 +116,7 @@ def _size(raw, at, status):
     if status>=0xf8: return status, 0, at                             # meant for a wire, left in by some programs
     raise MidiError('it holds a message that no file may hold')
 
+# %% ../nbs/00a_midi.ipynb #ab67fbb1
 def events(
     body:bytes, # what follows `MTrk` and the length
 ): # yields (ticks since the beginning, what happens, its data): a status byte of a channel, or `META` and a kind

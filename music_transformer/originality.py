@@ -188,6 +188,7 @@ def shared_runs(
     runs = [_run(index, key, step, here[a:b], mark[a:b], spread) for a,b in zip(begin, end) if b>a+1]
     return sorted(runs, key=lambda o: -o.n)
 
+# %% ../nbs/06a_originality.ipynb #f98e08a2
 def _spread(index)->np.ndarray:
     "In how many pieces each hash stands."
     if not hasattr(index, 'spread'):
@@ -220,6 +221,7 @@ class Originality:
     p: Performance = field(repr=False, default=None)
     names: list = field(repr=False, default_factory=list)
 
+# %% ../nbs/06a_originality.ipynb #e0de3da8
 def originality(
     p:Performance|ArrayLike, # a `Performance`, or ids
     index:Index=None, # MAESTRO's, which comes with the package, when `None`

@@ -11,6 +11,7 @@ __all__ = ['NOTE_ON', 'NOTE_OFF', 'TIME_SHIFT', 'VELOCITY', 'PAD', 'SOS', 'EOS',
 # %% ../nbs/01_processor.ipynb #70b77a5e
 from importlib import import_module
 import numpy as np
+from fastcore.basics import patch
 from numpy.typing import ArrayLike
 from .data import Performance, note_dtype
 
@@ -141,33 +142,37 @@ class Grammar:
         self.last = SOS
         self.low_on = self.low_off = 0   # lowest pitch that may still be struck, or released, at this instant
 
-    def push(self, i:int):
-        "Move on by one id."
-        if i<NOTE_OFF:
-            self.down[i],self.low_on = True,i+1
-            self.low_off = 128                                                # after a strike nothing is released
-        elif i<TIME_SHIFT:
-            self.down[i-NOTE_OFF],self.low_off = False,i-NOTE_OFF+1
-        elif i<VELOCITY:
-            self.steps += i-TIME_SHIFT+1
-            self.low_on = self.low_off = 0
-        elif i<PAD: self.velocity = i-VELOCITY
-        self.last = i
+# %% ../nbs/01_processor.ipynb #73b1bd06
+@patch
+def push(self:Grammar, i:int):
+    "Move on by one id."
+    if i<NOTE_OFF:
+        self.down[i],self.low_on = True,i+1
+        self.low_off = 128                                                # after a strike nothing is released
+    elif i<TIME_SHIFT:
+        self.down[i-NOTE_OFF],self.low_off = False,i-NOTE_OFF+1
+    elif i<VELOCITY:
+        self.steps += i-TIME_SHIFT+1
+        self.low_on = self.low_off = 0
+    elif i<PAD: self.velocity = i-VELOCITY
+    self.last = i
 
-    def allowed(self)->np.ndarray: # (V,) bool
-        "The ids that may come next."
-        ok = np.zeros(VOCAB_SIZE, bool)
-        touched,waited = VELOCITY<=self.last<PAD,TIME_SHIFT<=self.last<VELOCITY
-        free = (self.there & ~self.down)[self.low_on:]
-        if self.velocity is not None: ok[NOTE_ON+self.low_on:NOTE_OFF] = free
-        if touched: return ok                                                 # a new velocity is for a strike
-        ok[NOTE_OFF+self.low_off:TIME_SHIFT] = self.down[self.low_off:]
-        if not waited or self.last==VELOCITY-1: ok[TIME_SHIFT:VELOCITY] = True # a full second may be followed by more
-        if free.any():
-            ok[VELOCITY:PAD] = True
-            if self.velocity is not None: ok[VELOCITY+self.velocity] = False
-        ok[EOS] = not self.down.any() and not waited
-        return ok
+# %% ../nbs/01_processor.ipynb #74e77fc5
+@patch
+def allowed(self:Grammar)->np.ndarray: # (V,) bool
+    "The ids that may come next."
+    ok = np.zeros(VOCAB_SIZE, bool)
+    touched,waited = VELOCITY<=self.last<PAD,TIME_SHIFT<=self.last<VELOCITY
+    free = (self.there & ~self.down)[self.low_on:]
+    if self.velocity is not None: ok[NOTE_ON+self.low_on:NOTE_OFF] = free
+    if touched: return ok                                                 # a new velocity is for a strike
+    ok[NOTE_OFF+self.low_off:TIME_SHIFT] = self.down[self.low_off:]
+    if not waited or self.last==VELOCITY-1: ok[TIME_SHIFT:VELOCITY] = True # a full second may be followed by more
+    if free.any():
+        ok[VELOCITY:PAD] = True
+        if self.velocity is not None: ok[VELOCITY+self.velocity] = False
+    ok[EOS] = not self.down.any() and not waited
+    return ok
 
 # %% ../nbs/01_processor.ipynb #f9dc0ecd
 def legal(

@@ -63,6 +63,24 @@ def _score_gradients(
     ds = by_key(dr, t).baddbmm_(g1, v1, beta=0)
     return dr,ds.mul_(p)
 
+# %% ../nbs/02a_relative.ipynb #6dbf85f2
+def _gradients(q, k, v, e, o, kept, g, block):
+    "Of all four inputs, block by block, given that of the output; `kept` are the probabilities."
+    off = (g*o).sum(-1, keepdim=True)
+    g1 = torch.cat([g, -off], -1)
+    v1 = F.pad(v, (0,1), value=1.).transpose(1,2)
+    dq = torch.empty_like(q)
+    dk,dv,de = torch.zeros_like(k),torch.zeros_like(v),torch.zeros_like(e)
+    room = q.new_empty(len(q), block, k.shape[1]+block-1)
+    for p,(rows,t,far) in zip(kept, _blocks(q, k, block)):
+        gz,qz = g[:,rows],q[:,rows]
+        dr,ds = _score_gradients(p, g1[:,rows], v1[:,:,:t], room)
+        dv[:,:t].baddbmm_(p.transpose(1,2), gz)
+        dk[:,:t].baddbmm_(ds.transpose(1,2), qz)
+        de[:,far].baddbmm_(dr.transpose(1,2), qz)
+        dq[:,rows] = torch.bmm(ds, k[:,:t]).baddbmm_(dr, e[:,far])
+    return dq, dk, dv, de
+
 # %% ../nbs/02a_relative.ipynb #c4d53b7a
 class _RelAttention(torch.autograd.Function):
     "q (G, T, d), k, v (G, S, d), e (G, S+block-1, d) farthest first; the queries are scaled already."
@@ -82,21 +100,7 @@ class _RelAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         q,k,v,e,o,*kept = ctx.saved_tensors
-        g = g.contiguous()
-        off = (g*o).sum(-1, keepdim=True)
-        g1 = torch.cat([g, -off], -1)
-        v1 = F.pad(v, (0,1), value=1.).transpose(1,2)
-        dq = torch.empty_like(q)
-        dk,dv,de = torch.zeros_like(k),torch.zeros_like(v),torch.zeros_like(e)
-        room = q.new_empty(len(q), ctx.block, k.shape[1]+ctx.block-1)
-        for p,(rows,t,far) in zip(kept, _blocks(q, k, ctx.block)):
-            gz,qz = g[:,rows],q[:,rows]
-            dr,ds = _score_gradients(p, g1[:,rows], v1[:,:,:t], room)
-            dv[:,:t].baddbmm_(p.transpose(1,2), gz)
-            dk[:,:t].baddbmm_(ds.transpose(1,2), qz)
-            de[:,far].baddbmm_(dr.transpose(1,2), qz)
-            dq[:,rows] = torch.bmm(ds, k[:,:t]).baddbmm_(dr, e[:,far])
-        return dq, dk, dv, de, None, None
+        return *_gradients(q, k, v, e, o, kept, g.contiguous(), ctx.block), None, None
 
 # %% ../nbs/02a_relative.ipynb #bbc00efc
 def rel_attention(

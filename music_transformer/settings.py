@@ -110,6 +110,7 @@ def _fits_together(c:ModelConfig):
 # %% ../nbs/01c_settings.ipynb #ff5fdd7c
 SCHEDULES = 'cosine','linear','wsd','constant','noam'
 
+# %% ../nbs/01c_settings.ipynb #999f5c53
 @dataclass
 class TrainConfig:
     "How a model is trained; saved with every run."

@@ -1,6 +1,20 @@
-import os, tempfile
+import os, shutil, tempfile
 from pathlib import Path
 import pytest
+
+chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome'))), None)
+flags = ['--no-sandbox','--disable-gpu','--disable-background-networking','--disable-component-update','--disable-sync','--no-first-run',
+         '--autoplay-policy=no-user-gesture-required']
+
+@pytest.fixture(scope='module')
+def browser(request):
+    "Chromium, without a window; with the `flags` of the tests' own file, if it has some."
+    if not chromium: pytest.skip('no chromium on this machine (apt-get install chromium)')
+    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
+    with sync_api.sync_playwright() as pw:
+        b = pw.chromium.launch(executable_path=chromium, args=getattr(request.module, 'flags', flags))
+        yield b
+        b.close()
 
 @pytest.fixture
 def public():

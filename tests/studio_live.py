@@ -1,12 +1,12 @@
 """The studio in a browser without JupyterLab: its page in Chromium, its Python here, and a wire between the two.
 
 `python tests/studio_live.py` measures: it plays a phrase on the keys, presses Answer, and listens to two minutes."""
-import base64, json, shutil, sys, tempfile
+import base64, json, sys, tempfile
 from pathlib import Path
+from conftest import chromium, flags as every
 from music_transformer.studio import Studio
 
-chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome'))), None)
-flags = ['--no-sandbox','--disable-gpu','--disable-background-networking','--disable-component-update','--disable-sync','--no-first-run']
+flags = every[:-1] # no sound before a gesture, as a person has it
 
 PAGE = '''<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">
 <style>:root{color-scheme:light dark}body{margin:8px;background:Canvas;color:CanvasText}%s</style><title>studio</title><main id="el"></main>

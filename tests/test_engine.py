@@ -3,7 +3,7 @@ import base64, json, re
 from pathlib import Path
 import numpy as np, pytest, torch
 from safetensors.torch import save
-from test_player import chromium, flags, sync_api
+from conftest import chromium
 from music_transformer.data import Performance
 from music_transformer.echo import Echo
 from music_transformer.engine import browser_logits, checkpoint_files, in_browser, packaged, play_page
@@ -156,13 +156,6 @@ def test_damaged_weights_are_named():
 
 @pytest.fixture(scope='module')
 def site(tmp_path_factory): return play_page(tmp_path_factory.mktemp('site'))
-
-@pytest.fixture(scope='module')
-def browser():
-    with sync_api.sync_playwright() as pw:
-        b = pw.chromium.launch(executable_path=chromium, args=flags)
-        yield b
-        b.close()
 
 @pytest.fixture
 def page(browser, site, request):

@@ -1,5 +1,5 @@
 "The listening test as a listener meets it, in a real browser, from the first click to the saved file; and what the judge refuses."
-import shutil, subprocess, sys
+import subprocess, sys
 from pathlib import Path
 import pytest
 from music_transformer.data import Performance
@@ -8,33 +8,27 @@ from music_transformer.listening import listening_results, listening_test
 from music_transformer.midi import write_midi
 
 tune = Performance([(i*.2, i*.2+.2, 60+5*i%13, 64) for i in range(10)], title='a tune')
-chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome'))), None)
 
-@pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 @pytest.mark.parametrize('width', [390, 1400])
-def test_a_listener_goes_through(tmp_path, width):
-    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
+def test_a_listener_goes_through(tmp_path, browser, width):
     page_file = listening_test(dict(ours=[tune], theirs=[tune.transpose(2)]), tmp_path/'test.html')
-    with sync_api.sync_playwright() as pw:
-        b = pw.chromium.launch(executable_path=chromium, args=['--no-sandbox','--disable-gpu'])
-        page = b.new_page(viewport=dict(width=width, height=900))
-        complaints = []
-        page.on('pageerror', lambda e: complaints.append(str(e)))
-        page.goto(page_file.as_uri())
-        assert page.evaluate('document.documentElement.scrollWidth')<=width
-        page.fill('#who', 'Anna')
-        page.click('#go')
-        for n in range(2):
-            assert f'Piece {n+1} of 2' in page.text_content('#which') and page.is_disabled('#next')
-            for q in ('coherency','structure','creativity','musicality'): page.check(f'input[name={q}][value="{4-n}"]')
-            assert page.is_disabled('#next'), 'not heard yet'
-            page.evaluate("document.getElementById('sound').dispatchEvent(new Event('ended'))")
-            if n==0: page.click('#next')
-        with page.expect_download() as saved: page.click('#next')
-        answers = tmp_path/'listening-Anna.csv'
-        saved.value.save_as(answers)
-        assert saved.value.suggested_filename=='listening-Anna.csv' and not complaints
-        b.close()
+    page = browser.new_page(viewport=dict(width=width, height=900))
+    complaints = []
+    page.on('pageerror', lambda e: complaints.append(str(e)))
+    page.goto(page_file.as_uri())
+    assert page.evaluate('document.documentElement.scrollWidth')<=width
+    page.fill('#who', 'Anna')
+    page.click('#go')
+    for n in range(2):
+        assert f'Piece {n+1} of 2' in page.text_content('#which') and page.is_disabled('#next')
+        for q in ('coherency','structure','creativity','musicality'): page.check(f'input[name={q}][value="{4-n}"]')
+        assert page.is_disabled('#next'), 'not heard yet'
+        page.evaluate("document.getElementById('sound').dispatchEvent(new Event('ended'))")
+        if n==0: page.click('#next')
+    with page.expect_download() as saved: page.click('#next')
+    answers = tmp_path/'listening-Anna.csv'
+    saved.value.save_as(answers)
+    assert saved.value.suggested_filename=='listening-Anna.csv' and not complaints
     found = listening_results(answers, key=tmp_path/'test-key.csv')
     assert sorted(o['mean'] for o in found['structure']['groups'].values())==[3, 4]
 

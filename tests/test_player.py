@@ -1,11 +1,10 @@
 "What a person does with the player, in a real browser: play, seek, pause, on a desk and on a phone."
-import json, os, shutil
+import json, os
 from dataclasses import replace
 from pathlib import Path
 import pytest
+from conftest import chromium
 
-sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
-chromium = next(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome'))), None)
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 
 from music_transformer.data import Performance
@@ -14,8 +13,6 @@ from music_transformer.sound import _small
 
 SECONDS = 8.  # of notes; two more for the last one to fade
 piece = Performance([(i*.5, i*.5+.5, 48+5*i%36, 30+5*i) for i in range(16)], title='a <test> & "piece"')
-flags = ['--no-sandbox','--disable-gpu','--disable-background-networking','--disable-component-update','--disable-sync','--no-first-run',
-         '--autoplay-policy=no-user-gesture-required']
 
 @pytest.fixture(scope='module')
 def html():
@@ -24,13 +21,6 @@ def html():
     if old is None: del os.environ['SOUNDFONT']
     else: os.environ['SOUNDFONT'] = old
     return f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width"><link rel="icon" href="data:,"><body style="margin:8px">{body}'
-
-@pytest.fixture(scope='module')
-def browser():
-    with sync_api.sync_playwright() as pw:
-        b = pw.chromium.launch(executable_path=chromium, args=flags)
-        yield b
-        b.close()
 
 @pytest.fixture
 def page(browser, html, tmp_path, request):

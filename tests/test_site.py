@@ -73,16 +73,6 @@ def test_search_knows_functions_and_words(site):
     index = (site/'searchindex.js').read_text()
     for word in ('render','soundfont','attend'): assert f'"{word}"' in index, word
 
-@pytest.fixture(scope='module')
-def browser():
-    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
-    from test_player import chromium, flags
-    if not chromium: pytest.skip('no chromium on this machine (apt-get install chromium)')
-    with sync_api.sync_playwright() as pw:
-        b = pw.chromium.launch(executable_path=chromium, args=flags)
-        yield b
-        b.close()
-
 @pytest.mark.parametrize('device', [desk, phone], ids=['desk','phone'])
 def test_every_page_in_a_browser(site, address, browser, device):
     context = browser.new_context(**device)

@@ -5,7 +5,7 @@ import pytest
 
 sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed (pip install playwright)')
 pytest.importorskip('jupyterlab', reason='jupyterlab is not installed (pip install .[dev])')
-from studio_live import chromium, flags, open_studio, write_page
+from studio_live import chromium, flags as as_a_person_has_it, open_studio, write_page
 from music_transformer.data import COMPOSED, PRIMER, Performance
 from music_transformer.midi import write_midi
 from music_transformer.playback import beside
@@ -14,14 +14,8 @@ from music_transformer.studio import studio
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 root = Path(__file__).parent.parent
 
+flags = as_a_person_has_it # of the browser, see conftest
 SHORT = dict(seconds=5)
-
-@pytest.fixture(scope='module')
-def browser():
-    with sync_api.sync_playwright() as pw:
-        b = pw.chromium.launch(executable_path=chromium, args=flags)
-        yield b
-        b.close()
 
 @pytest.fixture
 def page(browser):
