@@ -79,7 +79,7 @@ def _shown(page, folder, timeout):
 # %% ../nbs/05b_engine.ipynb #d8952f53
 def in_browser(
     code:str,          # in JavaScript, after engine.js and compose.js: the body of a function of `data`
-    data=None,         # what JSON can say
+    data:object=None,  # what JSON can say
     timeout:float=120, # seconds
 ):                     # what the function returns
     "Run a script in a Chromium without a window. `ValueError` if it fails; `FileNotFoundError` without Chromium."
@@ -98,7 +98,7 @@ def in_browser(
 def _text(data:bytes)->str: return base64.b64encode(data).decode()
 
 def checkpoint_files(
-    folder, # of a checkpoint
+    folder:str|Path, # of a checkpoint
 )->dict:    # config, as `config.json` says it, and files: each in base64
     "A checkpoint as a page can be given it."
     folder = Path(folder)
@@ -124,7 +124,7 @@ return btoa(letters.join(''))
 '''
 
 def browser_logits(
-    folder,     # of a checkpoint
+    folder:str|Path, # of a checkpoint
     ids:list,   # (N,)
     window:int, # ids that are looked back on
     directions:list=None, # five classes of what is asked for, if anything is
@@ -151,7 +151,7 @@ return notes
 '''
 
 def composed_in_browser(
-    folder=None, # of a checkpoint; the packaged one when `None`
+    folder:str|Path=None, # of a checkpoint; the packaged one when `None`
     **asked,     # seconds, seed, temperature, topP, maxHold, maxRest, window, directions; primer: a list of notes
 ):               # a `Performance`
     "A piece, as the engine composes it in a browser."
@@ -206,8 +206,8 @@ def _html(cfg, weight, piano, home, credits)->bytes:
 
 # %% ../nbs/05b_engine.ipynb #0bf2ad4d
 def play_page(
-    folder,          # where play.html and the scripts beside it are to lie
-    checkpoint=None, # as for `MusicTransformer.from_pretrained`; kept at 16 bits
+    folder:str|Path, # where play.html and the scripts beside it are to lie
+    checkpoint:str|Path=None, # as for `MusicTransformer.from_pretrained`; kept at 16 bits
     piano:bool=True, # bring a sampled piano along, if one can be made here
     home:str=_home,  # where the page's link leads
 )->Path:             # of play.html

@@ -116,7 +116,7 @@ class Panel {
 
   doings() {
     const {instrument} = this
-    const all = [
+    return [
       ['compose', 'Compose', () => this.ask('compose')],
       ['answer', 'Answer', () => this.answer()],
       ['go_on', 'Continue', () => this.ask('go_on', {uid: this.shown, at: this.point})],
@@ -126,7 +126,6 @@ class Panel {
       ['undo', 'Delete newest', () => this.ask('undo')],
       ['restore', 'Bring back', () => this.ask('restore')],
     ]
-    return all.filter(([name]) => this.model.get('able').includes(name))
   }
 
   button(name, text, act) {

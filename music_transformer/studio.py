@@ -9,10 +9,9 @@ __all__ = ['studio', 'Gathered', 'Asked', 'Made', 'Studio']
 
 # %% ../nbs/05a_studio.ipynb #8f4587fe
 import html, os, re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
-from importlib import import_module
-from importlib.util import find_spec
 from itertools import chain, count
 from pathlib import Path
 from string import Template
@@ -31,6 +30,7 @@ from .settings import Sampling, setting
 from .directions import Wish
 from .echo import draw_plan
 from .model import MusicTransformer
+from .given import accompany as accompanied, fill
 from .generation import Returns, stream
 from .sound import find_soundfont, piano_samples, write_audio
 from .playback import beside
@@ -54,7 +54,7 @@ class Gathered:
         self.open[pitch] = len(self.notes)
         self.notes.append((time, np.inf, pitch, velocity))
 
-    def end(self, n, time):
+    def end(self, n:int, time:float):
         start,_,pitch,velocity = self.notes[n]
         self.notes[n] = start,max(time, start+STEP),pitch,velocity
 
@@ -151,28 +151,27 @@ class Studio(AnyWidget):
     _esm,_css = beside('instrument.js')+beside('studio.js'),beside('studio.css')
     settings,controls = Dict().tag(sync=True),List().tag(sync=True) # see `Asked`
     themes,takes = List().tag(sync=True),List().tag(sync=True)      # what the lists show
-    able = List().tag(sync=True)                                    # the buttons there are
     endings = Unicode(','.join(MIDI_NAMES)).tag(sync=True)
     said,share = Unicode().tag(sync=True),Float().tag(sync=True)    # the line on the panel; how much is composed
     busy,hears = Bool().tag(sync=True),Bool().tag(sync=True)        # composing? does the model hear wishes?
 
     def __init__(self,
         *models,        # checkpoint folders or names on the hub, to choose from besides the packaged model
-        themes='.',     # a folder of MIDI files to begin with, one such file, or a list of them
-        out='takes',    # the folder to save to
-        soundfont=None, # an .sf2 or .sf3
+        themes:str|Path|list='.', # a folder of MIDI files to begin with, one such file, or a list of them
+        out:str|Path='takes', # the folder to save to
+        soundfont:str|Path=None, # an .sf2 or .sf3
     ):
         found = _found(themes)
         if soundfont: find_soundfont(soundfont)
         names = [*map(str, models), _packaged]
         asked = {f.name: f.default for f in fields(Asked)} | dict(model=names[0] if models else _packaged)
-        super().__init__(settings=asked, controls=_controls(names), themes=list(found), able=_able())
+        super().__init__(settings=asked, controls=_controls(names), themes=list(found))
         self.found,self.out,self.soundfont = found,Path(out),soundfont
         self.made,self.gone,self.stopped,self.n_made = [],[],False,0
         if len(found)==1: self.say('There is no MIDI file to begin with: bring one of yours, or begin from nothing.')
         self.on_msg(self.hear)
 
-    def say(self, text): self.said = ' '.join(str(text).split())
+    def say(self, text:object): self.said = ' '.join(str(text).split())
 
 studio = Studio
 
@@ -180,17 +179,12 @@ studio = Studio
 _doings = ('ready set compose answer go_on again accompany halt '
            'show keep rename save drop undo restore offer settle').split()
 
-def _able()->list:
-    "What can be done: `again` and `accompany` need the room of given notes."
-    given = find_spec('music_transformer.given')
-    return [o for o in _doings if given or o not in ('again','accompany')]
-
 @patch
-def hear(self:Studio, _, message:dict, buffers):
+def hear(self:Studio, _:object, message:dict, buffers:list):
     "Do what the page asks for, or say why not."
     self.send(dict(heard=message['id']))
     name,args = message['do'],message['with']
-    if name not in self.able: return
+    if name not in _doings: return
     if buffers: args = args | dict(content=bytes(buffers[0]))
     try: getattr(self, name)(**args)
     except Exception as e: self.say(_sentence(e))
@@ -238,7 +232,7 @@ def warm_up(self:Studio):
 
 # %% ../nbs/05a_studio.ipynb #84aac68e
 @patch
-def begin(self:Studio, job, *args):
+def begin(self:Studio, job:Callable, *args):
     "Do a piece of work in a thread, unless there is one."
     if self.busy: return self.say('It is composing already.')
     self.busy,self.stopped,self.share = True,False,0
@@ -246,7 +240,7 @@ def begin(self:Studio, job, *args):
     self.thread.start()
 
 @patch
-def work(self:Studio, job, *args):
+def work(self:Studio, job:Callable, *args):
     "Do it, or say what went wrong."
     try: job(Asked(**self.settings), *args)
     except Exception as e: self.say(_sentence(e))
@@ -272,7 +266,7 @@ def _plan(asked, net, begin)->list: # of rules
 _parcel = .05 # seconds between two messages
 
 @patch
-def flow(self:Studio, events, gathered:Gathered, begin:float, seconds:float):
+def flow(self:Studio, events:Iterable, gathered:Gathered, begin:float, seconds:float):
     "Hand events on to the page as they come, until it is stopped."
     parcel,sent = [],0.
     for time,pitch,velocity in events:
@@ -350,7 +344,7 @@ def theme(self:Studio, name:str): # a `Performance`, or `None` for nothing
 # %% ../nbs/05a_studio.ipynb #a44bca31
 @patch
 def answer(self:Studio,
-    notes, # rows of (start, end, pitch, velocity), or a `Performance`
+    notes:list, # rows of (start, end, pitch, velocity), or a `Performance`
 ):
     "Go on from a phrase."
     phrase = notes if isinstance(notes, Performance) else Performance(notes)
@@ -383,8 +377,6 @@ def go_on(self:Studio,
     self.begin(self.continued, replace(p, info={}), f'{made.name} continued{point}')
 
 # %% ../nbs/05a_studio.ipynb #3cb1ed5f
-def _given_room(): return import_module('music_transformer.given')
-
 @patch
 def tick(self:Studio, share:float)->bool: # whether to stop
     "Called with the share of the work that is done."
@@ -394,7 +386,7 @@ def tick(self:Studio, share:float)->bool: # whether to stop
     return self.stopped
 
 @patch
-def around(self:Studio, asked:Asked, make, what:str):
+def around(self:Studio, asked:Asked, make:Callable, what:str):
     "A take whose given notes stand: `make` is called with the model and the draw."
     net = _net(asked.model)
     p = make(net, progress=self.tick, **_drawing(asked))
@@ -410,19 +402,19 @@ def again(self:Studio,
 ):
     "Compose what lies between two moments of a take anew."
     made = self.find(uid)
-    def make(net, **how): return _given_room().fill(net, made.piece, a, b, **how)
+    def make(net, **how): return fill(net, made.piece, a, b, **how)
     self.begin(self.around, make, f'{made.name}, {a:.1f} to {b:.1f} s again')
 
 @patch
 def accompany(self:Studio,
-    notes=None, # rows of (start, end, pitch, velocity), or a `Performance`
+    notes:list=None, # rows of (start, end, pitch, velocity), or a `Performance`
     uid:str='', # without notes: a take; without both, the theme that is set
 ):
     "Put an accompaniment to a melody."
     if notes is not None: p = notes if isinstance(notes, Performance) else Performance(notes)
     else: p = self.find(uid).piece if uid else self.theme(self.settings['primer'])
     if p is None or not len(p): return self.say('Play a melody first, or bring one as a MIDI file.')
-    def make(net, **how): return _given_room().accompany(net, replace(p, info={}), **how)
+    def make(net, **how): return accompanied(net, replace(p, info={}), **how)
     self.begin(self.around, make, 'accompanied')
 
 # %% ../nbs/05a_studio.ipynb #98ebeefd

@@ -184,7 +184,6 @@ def test_a_take_comes_back_to_its_place():
     for _ in 'ab': s.restore()
     assert [o['name'] for o in s.takes]==['a','b','c']
 
-@pytest.mark.skipif('again' not in studio(themes=[]).able, reason='this version has no room of given notes')
 def test_a_stretch_again_and_a_melody_accompanied():
     s = studio(themes=[root/'examples/prelude.mid'])
     s.set(**SHORT)
@@ -318,7 +317,7 @@ def notebook(lab, browser):
     page = browser.new_page(viewport=dict(width=1400, height=1800))
     page.set_default_timeout(100_000)
     page.errors = []
-    page.on('pageerror', lambda e: page.errors.append(str(e)))
+    page.on('pageerror', lambda e: None if 'Canceled future' in str(e) else page.errors.append(str(e))) # JupyterLab's own, now and then
     page.goto(lab[0])
     page.locator('.jp-Notebook').wait_for()
     yield page
