@@ -78,6 +78,8 @@ class Echo:
             self.now += i-TIME_SHIFT+1
             if self.open and self.now>self.groups[-1].start+GROUP: self.finish()
 
+    def follow_plan(self): "So far there is none."
+
 # %% ../nbs/01b_echo.ipynb #45d6ced6
 @patch
 def strike(self:Echo, key:int):
@@ -91,9 +93,6 @@ def finish(self:Echo):
     self.open = False
     self.kind,self.source,self.up = self.memory.hear(max(self.groups[-1].keys))
     self.follow_plan()
-
-@patch
-def follow_plan(self:Echo): "So far there is none."
 
 # %% ../nbs/01b_echo.ipynb #ce9b9147
 NOT_DUE = -2000 # steps, where there is no echo
