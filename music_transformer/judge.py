@@ -6,16 +6,20 @@ Docs: https://music-transformer.github.io/music_transformer/judge.html.md"""
 
 # %% auto #0
 __all__ = ['TOGETHER', 'LINE', 'STRETCH', 'NAMES', 'groups', 'top_line', 'lines_again', 'takes_up_primer', 'holes', 'held',
-           'tonic', 'in_scale', 'ends_at_home', 'two_hands', 'features', 'table', 'show_table', 'auc', 'minutes',
-           'pieces_in', 'shuffled']
+           'two_hands', 'features', 'table', 'show_table', 'auc', 'minutes', 'pieces_in', 'shuffled', 'ends_at_home',
+           'in_scale', 'tonic']
 
 # %% ../nbs/06b_judge.ipynb #9c594278
 from pathlib import Path
 import numpy as np
 from .data import Performance
+from .key import ends_at_home, in_scale, tonic
 from .midi import read_midi
 from .corpus import MIDI_NAMES, TokenStore
 from .processor import decode
+
+# %% ../nbs/06b_judge.ipynb #02bf9fb9
+_all_ = ['ends_at_home','in_scale','tonic'] # they live in `key`
 
 # %% ../nbs/06b_judge.ipynb #78f0211d
 TOGETHER = .04 # seconds
@@ -90,35 +94,7 @@ def held(p:Performance)->np.ndarray: # (S,)
     shares = [outlasts[o].mean() if len(o) else np.nan for o in _stretches(p)]
     return np.array(shares)
 
-# %% ../nbs/06b_judge.ipynb #6231874b
-_major = np.array('6.35 2.23 3.48 2.33 4.38 4.09 2.52 5.19 2.39 3.66 2.29 2.88'.split(), float)
-_minor = np.array('6.33 2.68 3.52 5.38 2.60 3.53 2.54 4.75 3.98 2.69 3.34 3.17'.split(), float)
-_scale = [0,2,3,5,7,8,10,11] # natural and harmonic minor in one; the relative major lies inside
-
-def _pitch_classes(n)->np.ndarray: # (12,) seconds
-    return np.bincount(n['pitch']%12, n['end']-n['start'], minlength=12)
-
-def tonic(n:np.ndarray)->int: # of notes; 0 to 11
-    "The tonic of the key that their pitch classes fit best."
-    heard = _pitch_classes(n)
-    profiles = [np.roll(o, k) for o in (_major,_minor) for k in range(12)]
-    fits = np.corrcoef([heard, *profiles])[0,1:]
-    return int(fits.argmax()%12)
-
-def in_scale(n:np.ndarray)->float: # of notes
-    "The largest share of the notes that one minor scale, or its relative major, can hold."
-    count = np.bincount(n['pitch']%12, minlength=12)
-    held = [np.roll(count, -k)[_scale].sum() for k in range(12)]
-    return max(held)/max(len(n), 1)
-
 # %% ../nbs/06b_judge.ipynb #3c39136d
-def ends_at_home(p:Performance)->bool:
-    "Whether the lowest key that sounds with the last strike is the tonic of the last half minute."
-    start,end = p.notes['start'],p.notes['end']
-    last = p.notes[end>start.max()]
-    before = p.notes[start>=p.seconds-30]
-    return int(last['pitch'].min())%12==tonic(before)
-
 def two_hands(p:Performance)->float:
     "The share of three-second stretches in which something sounds below the G under middle C, and from it up."
     start,end,low = p.notes['start'],p.notes['end'],p.notes['pitch']<55
