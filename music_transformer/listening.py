@@ -37,6 +37,7 @@ def _volumes(pieces)->list:
     loud = np.array([_loudness(p) for p in pieces])
     return (loud.min()/loud).round(3).tolist()
 
+# %% ../nbs/06c_listening.ipynb #fea0c5da
 def _sound(p): return base64.b64encode(mp3(p, light=True)).decode()
 
 def _page(codes, pieces)->str:
