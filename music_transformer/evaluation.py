@@ -31,7 +31,7 @@ def surprises(
     logp:Tensor,   # (..., V) log-probabilities
     target:Tensor, # (...) int64
 )->tuple: # two tensors (...), in nats; 0 where the target is `PAD`
-    "The surprise at the true id, and the mean surprise at the 388 events."
+    "The surprise at the true id, and the mean surprise over the 388 events."
     pad = target==PAD
     true = -logp.gather(-1, target.unsqueeze(-1)).squeeze(-1)
     every = -logp[...,:PAD].mean(-1)
@@ -39,7 +39,7 @@ def surprises(
 
 # %% ../nbs/03a_evaluation.ipynb #3f71f21d
 def smoothed(
-    true:Tensor, every:Tensor,     # what `surprises` gives, or sums of it
+    true:Tensor, every:Tensor,     # what `surprises` gives, or sums of each
     smoothing:float, # probability spread over the 388 events
 ):
     "Label-smoothed cross-entropy."
@@ -56,29 +56,30 @@ def token_loss(
     return smoothed(true, every, smoothing).sum()
 
 # %% ../nbs/03a_evaluation.ipynb #ed984131
-PAST = 512 # ids before a window from which a model knows what still sounds: few notes last longer
+PAST = 512 # ids before a window that tell what still sounds: few notes last longer
 
 # %% ../nbs/03a_evaluation.ipynb #d909a16c
 @dataclass
 class Window:
     "What a model is given to foresee a span."
-    ids: np.ndarray    # (n,) int64: what is attended to, up to the last id but one of the span
+    ids: np.ndarray    # (n,) int64: what is attended to; the last id of the span is not among it
     past: np.ndarray   # (P,) int64: up to `PAST` ids before
-    asked: int         # places of the span, the last ones
+    asked: int         # how many places the span has: the last ones
     echo: dict = None  # what `Echoes.window` says of `ids`, for a model that hears it
 
     def __post_init__(self): self.first = len(self.ids)-self.asked
 
 # %% ../nbs/03a_evaluation.ipynb #07450fcc
 def _windows(model, spans, context):
-    "A `Window` for each span. The echo is heard through the whole piece, once for its spans in a row."
+    "A `Window` for each span. The echo is that of the whole piece, looked up once for spans in a row."
     piece = heard = None
     for ids,begin,end in spans:
         if not 0<begin<end<=min(len(ids), begin+context):
             raise ValueError(f'a span holds 1 to {context} ids after the first of its piece, not {begin} to {end}')
         if model.cfg.echo and ids is not piece: piece,heard = ids,echoes(ids)
         since = max(end-1-context, 0)
-        x,past = (np.asarray(o, np.int64) for o in (ids[since:end-1], ids[max(since-PAST, 0):since]))
+        x = np.asarray(ids[since:end-1], np.int64)
+        past = np.asarray(ids[max(since-PAST, 0):since], np.int64)
         yield Window(x, past, end-begin, heard and heard.window(since, len(x)))
 
 # %% ../nbs/03a_evaluation.ipynb #17d3059b
@@ -88,7 +89,7 @@ def _padded(rows, value=PAD, side='right')->Tensor:
 
 # %% ../nbs/03a_evaluation.ipynb #95c0b981
 def _logp(model, batch)->Tensor: # (B, T, V), on the CPU
-    "Log-probabilities of what follows each id of some windows."
+    "Log-probabilities of what follows each id of a batch of windows."
     device,was = next(model.parameters()).device,model.training
     ids = _padded([o.ids for o in batch]).to(device)
     past = _padded([o.past for o in batch], side='left').to(device)
@@ -110,8 +111,8 @@ def _foreseen(model, spans, context, batch_size):
 @torch.no_grad()
 def foresee(
     model:MusicTransformer,
-    spans:list, # (ids, begin, end) of each: a piece, the first place that is asked for, the one after the last
-    context:int=512, # ids that are attended to, at most; a span may hold as many
+    spans:list, # of (ids, begin, end): a piece, the first place asked for, the one after the last
+    context:int=512, # most ids that are attended to; a span may hold as many
     batch_size:int=16,
 ): # yields log-probabilities (end-begin, V) of ids[begin:end] for each span
     "What the model foresees at each place of some spans, given all before."
@@ -153,11 +154,11 @@ def _by_kind(ids, w)->dict: # name: (n,) bool
 # %% ../nbs/03a_evaluation.ipynb #baec2fe4
 @dataclass
 class Measured:
-    "What is measured of each id; or sums of it, one for each piece."
-    tokens: np.ndarray  # 1
+    "What is measured at each id; or its sums, one for each piece."
+    tokens: np.ndarray  # 1 for each id
     nats: np.ndarray    # surprise
     hits: np.ndarray    # was the likeliest id the true one?
-    ruled: np.ndarray   # surprise if only what may follow is possible
+    ruled: np.ndarray   # surprise when only what may follow is possible
     smooth: np.ndarray  # surprise with `SMOOTHING`
 
     @property
@@ -171,13 +172,15 @@ class Measured:
 def measure(
     logp:Tensor,         # (n, V) what was foreseen
     ids:ArrayLike, # (n,) what came
-    may:np.ndarray=None, # (n, V) what may follow, of all
+    may:np.ndarray=None, # (n, V) bool: what may follow
 )->Measured:
     "How well some ids were foreseen."
     y = torch.from_numpy(np.asarray(ids, np.int64))
     nats,every = surprises(logp, y)
     ruled = nats
-    if may is not None: ruled = nats + logp.masked_fill(torch.from_numpy(~may), -torch.inf).logsumexp(-1)
+    if may is not None:
+        possible = logp.masked_fill(torch.from_numpy(~may), -torch.inf)
+        ruled = nats + possible.logsumexp(-1)
     numbers = torch.ones_like(y), nats, logp.argmax(-1)==y, ruled, smoothed(nats, every, SMOOTHING)
     return Measured(*(o.numpy() for o in numbers))
 
@@ -198,9 +201,9 @@ def score(
     pieces:list,   # ids of each piece, `sos` and `eos` included
     context:int=512, batch_size:int=16,
     keep:int=0,    # score only so many windows, evenly spread; 0 for all
-    part:tuple=(0,1), # of these, the share of one process: which, of how many
+    part:tuple=(0,1), # of these, one share: (which, of how many), for several processes
     progress:bool=False,
-    rules:bool=False, # reckon also with the grammar: what may not follow is impossible
+    rules:bool=False, # also measure with the grammar: what may not follow is impossible
 )->dict:           # the kinds of `KINDS`, and of `ECHOED` for a model that hears: `Measured`, summed by piece
     "Score pieces by the protocol."
     if min(context, batch_size)<1:
@@ -263,7 +266,7 @@ def _ratio(name, a, b)->dict:
 
 # %% ../nbs/03a_evaluation.ipynb #68e6ebdd
 def _facts(m:Measured)->dict:
-    "What is said of a kind of event."
+    "The numbers of one kind of event."
     facts = dict(tokens=int(m.tokens.sum()))
     names = dict(nats_per_token=m.nats, accuracy=m.hits, nats_by_the_rules=m.ruled)
     for name,sums in names.items(): facts |= _ratio(name, sums, m.tokens)
@@ -280,7 +283,7 @@ def evaluate(
     model:MusicTransformer,
     store:TokenStore,  # or a list of pieces: performances, or ids as `encode` makes them
     split:str='test',  # of the store
-    context:int=512,   # window; at least half of it stands before every scored token
+    context:int=512,   # ids in a window; half of them stand before each scored token, or all there are
     batch_size:int=16,
     progress:bool=False,
 )->dict: # nats per token, note and second, accuracy, their 95 % interval over pieces, and the same by kind of event

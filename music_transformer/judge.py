@@ -1,4 +1,4 @@
-"""Is it music, and what is missing: what a listener notices without being told, counted for composed pieces and for real ones.
+"""What a listener notices without being told, counted for composed pieces and for real ones.
 
 Docs: https://music-transformer.github.io/music_transformer/judge.html.md"""
 
@@ -45,7 +45,7 @@ LINE = 8 # groups
 def lines_again(
     p:Performance,
 )->np.ndarray: # (R, 2) seconds: when a line ends, and how long ago it ended last
-    "Where the top line takes up eight keys that were heard before."
+    "Where the top line repeats eight keys heard before."
     when,key = top_line(p)
     seen,out = {},[]
     for n,now in enumerate(when[LINE-1:]):
@@ -58,6 +58,7 @@ def lines_again(
 
 # %% ../nbs/06b_judge.ipynb #1bc8f08f
 def _figures(key, n=5):
+    "The runs of `n` intervals, those of one or two kinds left out."
     steps = np.diff(key).tolist()
     found = {tuple(steps[i:i+n]) for i in range(len(steps)-n+1)}
     return {o for o in found if len(set(o))>2}
@@ -89,14 +90,14 @@ def held(p:Performance)->np.ndarray: # (S,)
     "The share of notes in each stretch that outlast the second group after them; NaN of an empty stretch."
     n,first = p.notes,groups(p)
     second = np.append(n['start'][first], [np.inf, np.inf])[2:]      # when the second group after each begins
-    mine = np.searchsorted(first, np.arange(len(n)), side='right')-1
-    outlasts = n['end']>second[mine]
+    own = np.searchsorted(first, np.arange(len(n)), side='right')-1
+    outlasts = n['end']>second[own]
     shares = [outlasts[o].mean() if len(o) else np.nan for o in _stretches(p)]
     return np.array(shares)
 
 # %% ../nbs/06b_judge.ipynb #3c39136d
 def two_hands(p:Performance)->float:
-    "The share of three-second stretches in which something sounds below the G under middle C, and from it up."
+    "The share of three-second stretches with notes both below the G under middle C and from it up."
     start,end,low = p.notes['start'],p.notes['end'],p.notes['pitch']<55
     found = []
     for t in np.arange(0, max(p.seconds-3, 1), 3):
@@ -132,8 +133,10 @@ def features(
     out['returns'] = float(len(again)>0)
     out['hole'] = float(holes(p).max()>2)
     out['home'] = float(ends_at_home(p))
-    out['in_scale'],out['two_hands'] = in_scale(n),two_hands(p)
-    out['spread'],out['pace'] = n['velocity'].std(),len(n)/p.seconds
+    out['in_scale'] = in_scale(n)
+    out['two_hands'] = two_hands(p)
+    out['spread'] = n['velocity'].std()
+    out['pace'] = len(n)/p.seconds
     return out | _drift(n, p.seconds/5) | _breath(held(p))
 
 def _drift(n, fifth):
@@ -184,9 +187,9 @@ def _cell(interval):
 
 # %% ../nbs/06b_judge.ipynb #b6044b92
 def _standard(pieces:list)->np.ndarray: # (N, F)
-    "The features of pieces, each from its mean in units of its spread; what is not known counts as the mean."
+    "The features of pieces, standardised; what is not known counts as the mean."
     rows = [list(features(p).values()) for p in pieces]
-    known = np.array([k!='after' for k in NAMES])              # that is known only where something came back
+    known = np.array([k!='after' for k in NAMES])              # known only where something came back
     x = np.ma.masked_invalid(np.array(rows, float)[:,known])
     spread = np.maximum(x.std(0).filled(1), 1e-9)
     return ((x-x.mean(0))/spread).filled(0)
@@ -195,7 +198,8 @@ def _discriminant(a, b):
     "Fisher's direction from b to a, steadied by a tenth of the mean variance."
     apart = np.concatenate([a-a.mean(0), b-b.mean(0)])
     within = np.cov(apart.T)
-    steady = (.1*np.trace(within)/len(within)+1e-9)*np.eye(len(within))
+    mean_variance = np.trace(within)/len(within)
+    steady = (.1*mean_variance+1e-9)*np.eye(len(within))
     return np.linalg.solve(within+steady, a.mean(0)-b.mean(0))
 
 # %% ../nbs/06b_judge.ipynb #49e291f9
@@ -212,13 +216,13 @@ def auc(
     x = _standard(pieces)
     is_real = np.arange(len(x))>=len(composed)
     fold = np.random.default_rng(0).permutation(len(x))%folds
-    said = np.empty(len(x))
+    scores = np.empty(len(x))
     for k in range(folds):
         asked = fold==k
-        said[asked] = x[asked]@_discriminant(x[~asked & is_real], x[~asked & ~is_real])
-    said = said.round(9)                                       # what differs by less is alike
-    real_said,composed_said = said[is_real],said[~is_real]
-    above = real_said[:,None]-composed_said
+        weights = _discriminant(x[~asked & is_real], x[~asked & ~is_real])
+        scores[asked] = x[asked]@weights
+    scores = scores.round(9)                                   # smaller differences are none
+    above = scores[is_real][:,None]-scores[~is_real]
     right = (above>0) + .5*(above==0)
     return float(right.mean())
 
@@ -247,7 +251,7 @@ def shuffled(
     p:Performance,
     seed:int=0,
 )->Performance:
-    "The same rhythm and touch with its pitches dealt anew: a measure that takes it for music knows nothing of pitch."
+    "The same rhythm and touch, its pitches dealt anew: a measure that takes it for music knows nothing of melody."
     notes = p.notes.copy()
     notes['pitch'] = np.random.default_rng(seed).permutation(notes['pitch'])
     return Performance(notes)

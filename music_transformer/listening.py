@@ -28,11 +28,39 @@ QUESTIONS = [
 # %% ../nbs/06c_listening.ipynb #2245391c
 def _loudness(p)->float:
     "Root mean square of its sound."
-    return float(np.sqrt(np.mean(np.square(render(p, sample_rate=22050), dtype=float))))
+    y = render(p, sample_rate=22050)
+    power = np.mean(np.square(y, dtype=float))
+    return float(np.sqrt(power))
+
+def _volumes(pieces)->list:
+    "How far each piece is turned down, to be as loud as the quietest."
+    loud = np.array([_loudness(p) for p in pieces])
+    return (loud.min()/loud).round(3).tolist()
+
+# %% ../nbs/06c_listening.ipynb #fea0c5da
+def _sound(p): return base64.b64encode(mp3(p, light=True)).decode()
+
+def _page(codes, pieces)->str:
+    "The test as HTML, its pieces in the order of their codes."
+    items = []
+    for code,volume,p in zip(codes, _volumes(pieces), pieces):
+        items.append(dict(code=code, volume=volume, sound=_sound(p)))
+    items.sort(key=lambda o: o['code'])
+    data = json.dumps(dict(pieces=items, questions=QUESTIONS))
+    template = (files('music_transformer')/'listening.html').read_text(encoding='utf-8')
+    return template.replace('%DATA%', data.replace('<', r'\u003c'))
+
+# %% ../nbs/06c_listening.ipynb #791a0d2e
+def _write_key(path, rows):
+    "Whose each piece is, as CSV."
+    with open(path, 'w', newline='', encoding='utf-8') as f:
+        table = csv.writer(f, lineterminator='\n')
+        table.writerow(['piece','whose','title'])
+        table.writerows(rows)
 
 def listening_test(
     groups:dict,  # whose: list of `Performance`, of half a minute or so each
-    out:'str|Path'='listening.html', # the page; the key is written beside it as NAME-key.csv
+    out:str|Path='listening.html', # the page; the key is written beside it as NAME-key.csv
     seed:int=0,   # of the codes
 )->Path:
     "Write the page and its key: both, or neither. `ValueError` without pieces."
@@ -40,22 +68,15 @@ def listening_test(
     if not pieces: raise ValueError('there are no pieces to listen to.')
     for whose,p in pieces:
         if not len(p): raise ValueError(f'a piece of {whose} has no notes to listen to.')
-    codes = np.random.default_rng(seed).permutation(len(pieces)).tolist()
-    loud = np.array([_loudness(p) for _,p in pieces])
-    volume = (loud.min()/loud).round(3).tolist()
-    items = [dict(code=f'p{code:03}', volume=v, sound=_sound(p)) for code,v,(_,p) in zip(codes, volume, pieces)]
-    items.sort(key=lambda o: o['code'])
-    template = (files('music_transformer')/'listening.html').read_text(encoding='utf-8')
-    page = template.replace('%DATA%', json.dumps(dict(pieces=items, questions=QUESTIONS)).replace('<', r'\u003c'))
-    key = sorted([f'p{code:03}', whose, p.title] for code,(whose,p) in zip(codes, pieces))
+    numbers = np.random.default_rng(seed).permutation(len(pieces))
+    codes = [f'p{n:03}' for n in numbers]
+    page = _page(codes, [p for _,p in pieces])
+    key = [(code, whose, p.title) for code,(whose,p) in zip(codes, pieces)]
     out = Path(out)
     with all_or_none(out, out.with_name(f'{out.stem}-key.csv')) as (new,new_key):
         new.write_text(page, encoding='utf-8')
-        with open(new_key, 'w', newline='', encoding='utf-8') as f:
-            csv.writer(f, lineterminator='\n').writerows([['piece','whose','title'], *key])
+        _write_key(new_key, sorted(key))
     return out
-
-def _sound(p): return base64.b64encode(mp3(p, light=True)).decode()
 
 # %% ../nbs/06c_listening.ipynb #161eb0a4
 def _read(path, *columns)->list:
@@ -81,7 +102,8 @@ def _ratings(paths, key)->dict:
     "question: {whose: {listener: mean}}"
     whose = {o['piece']: o['whose'] for o in _read(key, 'piece', 'whose')}
     files = [_answers(o) for o in paths]
-    name,n = Counter(o[0]['listener'] for o in files).most_common(1)[0]
+    names = Counter(o[0]['listener'] for o in files)
+    name,n = names.most_common(1)[0]
     if n>1: raise ValueError(f'two files are of the listener {name}; give each another name.')
     rows = [o for answers in files for o in answers]
     strange = {o['piece'] for o in rows}-whose.keys()
@@ -89,18 +111,21 @@ def _ratings(paths, key)->dict:
     return {q['name']: _means(rows, whose, q['name']) for q in QUESTIONS}
 
 def _means(rows, whose, question):
+    "whose: {listener: mean}"
     found = {}
     for o in rows:
         by_listener = found.setdefault(whose[o['piece']], {})
-        by_listener.setdefault(o['listener'], []).append(float(o[question]))
-    return {w: {who: float(np.mean(x)) for who,x in by.items()} for w,by in found.items()}
+        ratings = by_listener.setdefault(o['listener'], [])
+        ratings.append(float(o[question]))
+    def means(by_listener): return {who: float(np.mean(x)) for who,x in by_listener.items()}
+    return {w: means(by_listener) for w,by_listener in found.items()}
 
 # %% ../nbs/06c_listening.ipynb #37b63842
 def sign_flips(
     x:np.ndarray, # (N,) a difference for each listener
     draws:int=20_000,
-)->float:         # the chance of so large a mean if the signs meant nothing
-    "The paired permutation test, exact for few listeners."
+)->float:         # the chance of a mean as far from 0 if the signs meant nothing
+    "p-value of the paired permutation test; exact for up to 14 listeners."
     if not x.any(): return 1.
     n = len(x)
     if n<=14: signs = np.array(list(product((-1,1), repeat=n)))
@@ -110,37 +135,39 @@ def sign_flips(
     return float((means>=least).mean())
 
 def holm(p:list)->list:
-    "Holm's correction of several chances."
+    "Holm's correction of several p-values."
     order = np.argsort(p)
-    scaled = np.array(p)[order]*(len(p)-np.arange(len(p)))
+    left = len(p)-np.arange(len(p))      # how many are at least as large
+    scaled = np.array(p)[order]*left
     out = np.empty(len(p))
     out[order] = np.minimum(np.maximum.accumulate(scaled), 1)
     return out.tolist()
 
 # %% ../nbs/06c_listening.ipynb #0815f105
 def _mean(x):
-    means = np.random.default_rng(0).choice(x, (2000, len(x))).mean(1)
-    low,high = np.quantile(means, [.025, .975]).tolist()
+    "The mean over listeners, and its 95 % interval."
+    draws = np.random.default_rng(0).choice(x, (2000, len(x)))
+    low,high = np.quantile(draws.mean(1), [.025, .975]).tolist()
     return dict(mean=float(np.mean(x)), low=low, high=high, listeners=len(x))
+
+def _p_value(a, b)->float:
+    "Of the difference between two groups, over the listeners who heard both."
+    both = sorted(a.keys() & b.keys())
+    if not both: return 1.
+    return sign_flips(np.array([a[k]-b[k] for k in both]))
 
 def listening_results(
     *paths, # the files that listeners saved
     key:str|Path, # the key that was written beside the page
-)->dict:    # question: means and intervals by group, and the corrected chance of each difference
+)->dict:    # question: means and intervals by group, and the corrected p-value of each difference
     "Sum up a listening test. `ValueError` without files, or for one of another test."
     if not paths: raise ValueError('there are no answers yet: name the files that the page saved.')
     out = {}
     for q,groups in _ratings(paths, key).items():
         names = sorted(groups)
         pairs = list(combinations(names, 2))
-        chances = holm([_compared(groups[a], groups[b]) for a,b in pairs])
+        p_values = holm([_p_value(groups[a], groups[b]) for a,b in pairs])
         means = {k: _mean(list(groups[k].values())) for k in names}
-        differences = {f'{a} and {b}': c for (a,b),c in zip(pairs, chances)}
+        differences = {f'{a} and {b}': p for (a,b),p in zip(pairs, p_values)}
         out[q] = dict(groups=means, differences=differences)
     return out
-
-def _compared(a, b)->float:
-    "The chance of the difference, over listeners who heard both."
-    both = sorted(a.keys() & b.keys())
-    if not both: return 1.
-    return sign_flips(np.array([a[k]-b[k] for k in both]))

@@ -29,7 +29,7 @@ _all_ = ['find_soundfont', 'get_soundfont', 'render', 'write_audio']
 _most_rows = 12
 
 def _rows(p):
-    "How many rows, where the first begins, and the seconds that each shows: a minute, or a little less."
+    "How many rows, where the first begins, and how many seconds each shows."
     begin = float(p.notes['start'].min()) if len(p) else 0.
     seconds = max(p.seconds-begin, 1)
     n = min(math.ceil(seconds/60), _most_rows)
@@ -98,7 +98,7 @@ def write_roll(
     p:Performance,
     path:str|Path, # .png; .svg and .pdf too
 )->Path:
-    "The piano roll as a picture, a minute or less in a row. (Of more than twelve minutes, a twelfth.)"
+    "The piano roll as a picture, in rows of a minute or less. (Over twelve minutes, in twelve rows.)"
     n,begin,wide = _rows(p)
     fig,axs = _figure(n, wide)
     for i,ax in enumerate(axs):
@@ -149,7 +149,7 @@ def _octaves(lo, hi): return range(lo//12*12+12, hi, 12) # each C in between
 
 # %% ../nbs/05_playback.ipynb #a4443fa8
 def _strokes(n, colour, ms):
-    "Notes of one colour. None is shorter than can be seen; between two is a gap."
+    "Notes of one colour. None is too short to be seen, and there is a gap between any two."
     wide = np.maximum(1000*(n['end']-n['start'])-ms/1500, ms/400)
     d = ''.join(f'M{1000*t:.0f} -{k}h{w:.0f}' for t,k,w in zip(n['start'], n['pitch'], wide))
     return f'<path d="{d}" stroke="{colour}" stroke-width=".86"/>'
@@ -172,7 +172,7 @@ _tick = Template("""
 
 # %% ../nbs/05_playback.ipynb #7775ee04
 def _ticks(lo, hi, seconds):
-    "What they say, and where."
+    "What each says, and the style that puts it in its place."
     for k in _octaves(lo, hi):
         top = 100*(hi-k+1)/(hi-lo+1)
         yield f'C{k//12-1}', f'right:100%;margin-right:5px;top:{top:.1f}%;transform:translateY(-50%)'
@@ -218,7 +218,7 @@ def _return(o, ms):
 
 # %% ../nbs/05_playback.ipynb #bc6d175b
 def _returns(p, ms):
-    "All returns of a piece; nothing, where there are none."
+    "All returns of a piece, or nothing."
     arcs = ''.join(_return(o, ms) for o in _came_back(p))
     return arcs and _strip.substitute(ms=ms, arcs=arcs)
 
@@ -233,7 +233,7 @@ _css,_script = beside('player.css'),beside('player.js')
 _full,_longest = 180,600   # seconds: in good sound, and at all
 
 def _carried(p, soundfont):
-    "What a page can bear of a performance, its sound, and what was done to keep it light."
+    "As much of a performance as a page can carry, its sound, and a note of what was done to keep it light."
     whole = p.seconds
     note = f'Piano: {find_soundfont(soundfont).stem}.'
     if whole<=_full: return p, mp3(p, soundfont), note
@@ -320,7 +320,7 @@ def _below(p, sound, note):
 def player(
     p:Performance,
     soundfont:str|Path=None, # a path; else see `find_soundfont`
-    sound:str|Path=None, # an MP3 of it, if there is one: it is not rendered again
+    sound:str|Path=None, # an MP3 of it, if there is one; then nothing is rendered
 )->str: # HTML
     "A performance to hear and watch: one piece of HTML that needs nothing else."
     if not len(p): return _silent(p, 'Silence: this performance has no notes.')

@@ -1,4 +1,4 @@
-"""The paper's attention, which hears how far back an event lies: from a plain loop to quick blocks.
+"""The paper's attention, which knows how far back an event lies: from a plain loop to fast blocks.
 
 Docs: https://music-transformer.github.io/music_transformer/relative.html.md"""
 
@@ -24,24 +24,27 @@ def by_key(
 
 # %% ../nbs/02a_relative.ipynb #5155a510
 def _blocks(q, k, block):
-    "Block by block of the queries: its rows, its number of keys, its distances."
+    "For each block of queries: its rows, how many keys it sees, which rows of `e` it needs."
     T,S = q.shape[1],k.shape[1]
     for i in range(0, T, block):
         n = min(block, T-i)
         t = S-T+i+n
-        yield slice(i, i+n), t, slice(S-t, S+n-1)
+        rows = slice(i, i+n)
+        far = slice(S-t, S+n-1)
+        yield rows, t, far
 
 # %% ../nbs/02a_relative.ipynb #5c071f89
 def _probs(
     q:Tensor, # (G, n, d), scaled
     k:Tensor, # (G, t, d)
     e:Tensor, # (G, t+n-1, d), farthest first
-    room:Tensor,
+    buffer:Tensor,
 )->Tensor:    # (G, n, t)
-    "What each query of a block gives to each key."
+    "The attention probabilities of a block."
     G,n,_ = q.shape
     t = k.shape[1]
-    r = torch.bmm(q, e.transpose(1,2), out=room.resize_(G, n, t+n-1))
+    buffer.resize_(G, n, t+n-1)
+    r = torch.bmm(q, e.transpose(1,2), out=buffer)
     s = by_key(r, t).clone(memory_format=torch.contiguous_format)
     s.baddbmm_(q, k.transpose(1,2))
     future = q.new_full((n,n), -torch.inf).triu(1)
@@ -51,34 +54,35 @@ def _probs(
 # %% ../nbs/02a_relative.ipynb #2ed2038f
 def _score_gradients(
     p:Tensor,  # (G, n, t) probabilities of a block
-    g1:Tensor, # (G, n, d+1): the gradient of what it gave, and what is to be taken off
+    g1:Tensor, # (G, n, d+1): the gradient of the output, and what is subtracted
     v1:Tensor, # (G, d+1, t): the values, and ones
-    room:Tensor,
-):             # (G, n, t+n-1) by distance, and of it the (G, n, t) by key
-    "The gradients of the scores of a block."
+    buffer:Tensor,
+):             # (G, n, t+n-1) by distance, and the view (G, n, t) of it by key
+    "The gradients of a block's scores."
     G,n,t = p.shape
-    dr = room.resize_(G, n, t+n-1)
-    dr[:,:,:n-1].zero_()                                             # what the view leaves out
+    dr = buffer.resize_(G, n, t+n-1)
+    dr[:,:,:n-1].zero_()                                             # these hold every cell outside the view
     dr[:,:,t:].zero_()
     ds = by_key(dr, t).baddbmm_(g1, v1, beta=0)
     return dr,ds.mul_(p)
 
 # %% ../nbs/02a_relative.ipynb #6dbf85f2
 def _gradients(q, k, v, e, o, kept, g, block):
-    "Of all four inputs, block by block, given that of the output; `kept` are the probabilities."
+    "The gradients of all four inputs, given `g`, that of the output `o`; `kept` are the probabilities of the blocks."
     off = (g*o).sum(-1, keepdim=True)
     g1 = torch.cat([g, -off], -1)
     v1 = F.pad(v, (0,1), value=1.).transpose(1,2)
     dq = torch.empty_like(q)
-    dk,dv,de = torch.zeros_like(k),torch.zeros_like(v),torch.zeros_like(e)
-    room = q.new_empty(len(q), block, k.shape[1]+block-1)
+    dk,dv,de = map(torch.zeros_like, (k, v, e))
+    buffer = q.new_empty(len(q), block, k.shape[1]+block-1)
     for p,(rows,t,far) in zip(kept, _blocks(q, k, block)):
         gz,qz = g[:,rows],q[:,rows]
-        dr,ds = _score_gradients(p, g1[:,rows], v1[:,:,:t], room)
+        dr,ds = _score_gradients(p, g1[:,rows], v1[:,:,:t], buffer)
         dv[:,:t].baddbmm_(p.transpose(1,2), gz)
         dk[:,:t].baddbmm_(ds.transpose(1,2), qz)
         de[:,far].baddbmm_(dr.transpose(1,2), qz)
-        dq[:,rows] = torch.bmm(ds, k[:,:t]).baddbmm_(dr, e[:,far])
+        by_content = torch.bmm(ds, k[:,:t])
+        dq[:,rows] = by_content.baddbmm_(dr, e[:,far])
     return dq, dk, dv, de
 
 # %% ../nbs/02a_relative.ipynb #c4d53b7a
@@ -87,10 +91,10 @@ class _RelAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, e, block, keep):
         o = v.new_empty(*q.shape[:2], v.shape[2])
-        room = q.new_empty(len(q), block, k.shape[1]+block-1)
+        buffer = q.new_empty(len(q), block, k.shape[1]+block-1)
         kept = []
         for rows,t,far in _blocks(q, k, block):
-            p = _probs(q[:,rows], k[:,:t], e[:,far], room)
+            p = _probs(q[:,rows], k[:,:t], e[:,far], buffer)
             o[:,rows] = torch.bmm(p, v[:,:t])
             if keep: kept.append(p)
         ctx.block = block
@@ -100,7 +104,8 @@ class _RelAttention(torch.autograd.Function):
     @staticmethod
     def backward(ctx, g):
         q,k,v,e,o,*kept = ctx.saved_tensors
-        return *_gradients(q, k, v, e, o, kept, g.contiguous(), ctx.block), None, None
+        found = _gradients(q, k, v, e, o, kept, g.contiguous(), ctx.block)
+        return *found, None, None
 
 # %% ../nbs/02a_relative.ipynb #bbc00efc
 def rel_attention(
@@ -115,8 +120,8 @@ def rel_attention(
     if not block and _flex_serves(q, S): return flex_attend(q, k, v, e)
     q = q*q.shape[3]**-.5
     if T==1: return _attend_newest(q, k, v, e)
-    most = 64 if q.device.type=='cpu' else 512                       # to fit a CPU's cache; a GPU wants them large
-    block = min(block or most, T)
+    if not block: block = 64 if q.device.type=='cpu' else 512        # to fit a CPU's cache; a GPU wants them large
+    block = min(block, T)
     far = torch.arange(S-1, -block, -1, device=q.device)
     far = far.clamp(0, e.shape[1]-1)                                 # beyond the last, all share it
     e = e[:,far].to(q.dtype).expand(len(q),-1,-1,-1)
@@ -127,7 +132,7 @@ def rel_attention(
 
 # %% ../nbs/02a_relative.ipynb #63ce19f3
 def _attend_newest(q, k, v, e):
-    "For a single query (B, H, 1, d), the newest: no blocks."
+    "Attention of a single query (B, H, 1, d), the newest: no blocks."
     S,M = k.shape[2],e.shape[1]
     r = torch.einsum('bhid,hmd->bhim', q, e[:,:S])                   # nearest first
     if S>M:
@@ -142,7 +147,7 @@ def flex_attend(
     k:Tensor,           # (B, H, S, d)
     v:Tensor,           # (B, H, S, d)
     e:Tensor,           # (H, M, d)
-    compiled:bool=True, # plain PyTorch otherwise: slow, forward only on a CPU
+    compiled:bool=True, # otherwise plain PyTorch: slow, and on a CPU forward only
 )->Tensor:              # (B, H, T, d)
     "Relative attention as one fused kernel."
     T,S,M = q.shape[2],k.shape[2],e.shape[1]
@@ -173,7 +178,7 @@ def _flex_serves(q, S):
 
 # %% ../nbs/02a_relative.ipynb #7f448111
 def _with_gradients(f, inputs, g):
-    "What `f` gives, and the gradients of what it is given."
+    "The output of `f`, and the gradients of its inputs."
     leaves = [x.clone().requires_grad_() for x in inputs]
     o = f(*leaves)
     return o,*torch.autograd.grad(o, leaves, g)
@@ -192,11 +197,11 @@ def _flex_is_close(device, dtype, d):
 # %% ../nbs/02a_relative.ipynb #0fd6bcac
 @cache
 def _flex_agrees(index, dtype, d):
-    "Has it proved itself on this GPU?"
+    "Does the fused kernel agree with the blocks on this GPU? If not, a warning says so."
     why = ''
     with torch.random.fork_rng(devices=[index]), torch.enable_grad(), torch.autocast('cuda', enabled=False):
-        try: good = _flex_is_close(f'cuda:{index}', dtype, d)
-        except Exception as err: good,why = False,f' ({type(err).__name__})'
-    if good: return True
+        try:
+            if _flex_is_close(f'cuda:{index}', dtype, d): return True
+        except Exception as err: why = f' ({type(err).__name__})'
     warnings.warn(f'FlexAttention does not give what it should here{why}; relative attention goes on in blocks.')
     return False

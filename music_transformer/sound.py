@@ -1,4 +1,4 @@
-"""A piano built from a soundfont, and files for the shelf.
+"""A piano built from a soundfont, and its sound as files.
 
 Docs: https://music-transformer.github.io/music_transformer/sound.html.md"""
 
@@ -56,7 +56,7 @@ def _at_hand():
 def find_soundfont(
     soundfont:str|Path=None, # a path; when `None`, what the environment's SOUNDFONT names, or else the best at hand
 )->Path:
-    "The soundfont to play with. `FileNotFoundError` if it is not there, `ValueError` if it is none."
+    "The soundfont to play with. `FileNotFoundError` if it is not there, `ValueError` if it is not a soundfont."
     asked = soundfont or os.environ.get('SOUNDFONT')
     if asked: return _check_soundfont(asked)
     for path in _at_hand():
@@ -81,7 +81,7 @@ def get_soundfont()->Path:
 
 # %% ../nbs/04a_sound.ipynb #424aa0e8
 def _riff(m):
-    "Name and bytes of each chunk in `m`; what is in a list follows its head, which is passed over."
+    "Name and bytes of each chunk in `m`. The head of a list is skipped; its chunks follow."
     while len(m)>=8:
         name,n = struct.unpack('<4sI', m[:8])
         if name in (b'RIFF',b'LIST'):
@@ -120,18 +120,19 @@ _generators = dict(enumerate('''
     loop_end_coarse semitones cents sample loops 55 scale 57 root'''.split()))
 
 # %% ../nbs/04a_sound.ipynb #742a2fb9
-def _said(t, storey, bag):
-    "What a bag of a storey, 'p' or 'i', says: numbers by generator or by modulator (source, generator, second source)."
-    bags,gens,mods = (t[storey+o] for o in ('bag','gen','mod'))
+def _said(t, level, bag):
+    "What a bag of level 'p' or 'i' says: numbers by generator or by modulator (source, generator, second source)."
+    bags,gens,mods = (t[level+o] for o in ('bag','gen','mod'))
     (gen,mod),(gen_end,mod_end) = bags[bag:bag+2]
     said = {_generators.get(k, k): v for k,v in gens[gen:gen_end].tolist()}
     for source,k,amount,by,_ in mods[mod:mod_end].tolist():
-        said[source,_generators.get(k, k),by] = amount
+        name = _generators.get(k, k)
+        said[source,name,by] = amount
     return said
 
 # %% ../nbs/04a_sound.ipynb #91864a46
-def _storey(t, rows, i, target):
-    "What the zones of row `i` say, of presets ('phdr') or instruments ('inst'), if they have a `target`."
+def _level(t, rows, i, target):
+    "What each zone of preset ('phdr') or instrument ('inst') `i` says, if it points to a `target`."
     first,end = t[rows]['bag'][i:i+2]
     shared = {}
     for bag in range(first, end):
@@ -149,20 +150,21 @@ class Zone:
     modulators:dict # (source, generator, second source): amount
     sample:Sample   # the recording's header
 
-_standard = dict.fromkeys(_generators.values(), 0) | {(0x502,'attenuation',0): 960}
-_standard |= dict(root=-1, scale=100, cutoff=13500, attack=-12000, hold=-12000, decay=-12000, release=-12000)
+_defaults = dict.fromkeys(_generators.values(), 0) | {(0x502,'attenuation',0): 960}
+_defaults |= dict(root=-1, scale=100, cutoff=13500, attack=-12000, hold=-12000, decay=-12000, release=-12000)
 
 def _span(said, name):
     "Keys or velocities of a zone: the lower byte is the first, the upper byte the last."
-    last,first = divmod(said.get(name, 127<<8)&0xffff, 256)
+    both = said.get(name, 127<<8) & 0xffff
+    last,first = divmod(both, 256)
     return {*range(first, last+1)}
 
 # %% ../nbs/04a_sound.ipynb #deb66b39
 def _zone(lower, upper, samples):
-    "The zone that two storeys give together."
-    keys = _span(lower, 'keys')&_span(upper, 'keys')
-    velocities = _span(lower, 'velocities')&_span(upper, 'velocities')
-    said = _standard|lower
+    "The zone that an instrument's and a preset's make together."
+    keys = _span(lower, 'keys') & _span(upper, 'keys')
+    velocities = _span(lower, 'velocities') & _span(upper, 'velocities')
+    said = _defaults | lower
     for k,v in upper.items(): said[k] = said.get(k, 0)+v
     mods = {k: said.pop(k) for k in [*said] if isinstance(k, tuple)}
     sample = Sample(*samples[lower['sample']].tolist())
@@ -172,8 +174,8 @@ def _zone(lower, upper, samples):
 def _piano_zones(t):
     "The zones of preset 0 in bank 0."
     presets = t['phdr'][['preset','bank']][:-1].tolist()               # the last row only ends the one before
-    for upper in _storey(t, 'phdr', presets.index((0,0)), 'instrument'):
-        for lower in _storey(t, 'inst', upper['instrument'], 'sample'):
+    for upper in _level(t, 'phdr', presets.index((0,0)), 'instrument'):
+        for lower in _level(t, 'inst', upper['instrument'], 'sample'):
             zone = _zone(lower, upper, t['shdr'])
             if zone.keys and zone.velocities: yield zone
 
@@ -181,9 +183,11 @@ def _piano_zones(t):
 def read_piano(
     path:str|Path, # an .sf2 or .sf3 file
 )->tuple: # recordings as raw bytes, and a list of `Zone`s
-    "What a soundfont says about its piano. `ValueError` if it is damaged, or says nothing."
+    "The piano of a soundfont. `ValueError` if the file is damaged, or holds none."
     chunks = dict(_riff(np.memmap(path, mode='r')))
-    try: return chunks['smpl'],[*_piano_zones({name: _table(chunks, name) for name in _tables})]
+    try:
+        tables = {name: _table(chunks, name) for name in _tables}
+        return chunks['smpl'],[*_piano_zones(tables)]
     except (KeyError, IndexError, ValueError): pass
     raise ValueError(f'{path} is a damaged soundfont, or holds no piano.')
 
@@ -217,11 +221,11 @@ class Voice:
 def voice(self:Zone, key:int, velocity:int)->Voice:
     "What this zone does when `key` is struck (section 9.5: each modulator adds to its generator)."
     gens = AttrDict(self.generators)
-    db = -.04*gens.attenuation                                         # the sound chip of 1993 took 0.4 of what is said
+    db = -.04*gens.attenuation                                         # the first sound chips took 0.4 of what is said
     for (source,name,by),amount in self.modulators.items():
-        x = amount*_source(source, key, velocity)*_source(by, key, velocity)
-        if name=='attenuation': db -= x/10
-        else: gens[name] = gens.get(name, 0)+x
+        more = amount*_source(source, key, velocity)*_source(by, key, velocity)
+        if name=='attenuation': db -= more/10
+        else: gens[name] = gens.get(name, 0)+more
     return Voice(self.sample, gens, min(db, 12.))
 
 # %% ../nbs/04a_sound.ipynb #37992e93
@@ -257,17 +261,18 @@ def resample(
 def _factor(cents): return 2.**(cents/1200)                             # 1200 cents double a frequency, or a time
 
 def _unpack(samples, start, end, parts):
-    "The beginning, in parts of 3 s or more, of a recording that is Ogg Vorbis, as int16."
+    "The first `parts` of 2**17 samples, about 3 s each, of an Ogg Vorbis recording, as int16."
     import soundfile
     packed = io.BytesIO(samples[start:end].tobytes())
-    x = soundfile.read(packed, parts*2**17, dtype='f4')[0]
+    x,_ = soundfile.read(packed, parts*2**17, dtype='f4')
     return np.rint(x*32768).clip(-32768, 32767).astype('i2')
 
 # %% ../nbs/04a_sound.ipynb #0e17a3a0
 def _place(voice, name):
-    "A place in a recording, as its zone moves it: finely, and coarsely."
-    g = voice.generators
-    return getattr(voice.sample, name)+int(g[name])+32768*int(g[f'{name}_coarse'])
+    "A place in a recording, moved by the fine and coarse offsets of its zone."
+    fine = int(voice.generators[name])
+    coarse = int(voice.generators[f'{name}_coarse'])
+    return getattr(voice.sample, name)+fine+32768*coarse
 
 # %% ../nbs/04a_sound.ipynb #24e5d6e0
 def _recording(piano, voice, n):
@@ -288,7 +293,7 @@ def _recording(piano, voice, n):
 
 # %% ../nbs/04a_sound.ipynb #b1eca398
 def _lowpass(x, cutoff, rate, n=12288, over=4096):
-    "Filter `n` samples at a time, with `over` more for each to ring."
+    "Filter `n` samples at a time, and let each part ring for `over` more."
     if cutoff>.45*rate: return x
     size = n+over
     s = 1j*np.fft.rfftfreq(size, 1/rate)/cutoff
@@ -298,17 +303,23 @@ def _lowpass(x, cutoff, rate, n=12288, over=4096):
     y[1:,:over] += y[:-1,n:]
     return y[:,:n].reshape(-1)[:len(x)]
 
+def _cutoff(voice):
+    "Hz, from cents above the lowest C."
+    g = voice.generators
+    return 8.176*_factor(g.cutoff+max(g.opening, 0))
+
 # %% ../nbs/04a_sound.ipynb #a2e20ab1
 def _held(piano, voice, n):
     "(n,) or more: a voice's recording, filtered, its loop repeated."
-    g,rate = voice.generators,voice.sample.rate
+    cutoff,rate = _cutoff(voice),voice.sample.rate
     x,loop,end = _recording(piano, voice, n)
-    cutoff = 8.176*_factor(g.cutoff+max(g.opening, 0))                  # cents above the lowest C
     if not loop<end<=len(x) or end>=n: return _lowpass(x[:n], cutoff, rate)
     turn = end-loop
-    turns = np.resize(x[loop:end], (2048//turn+2)*turn)                 # enough for the filter to settle
+    enough = (2048//turn+2)*turn                                        # for the filter to settle
+    turns = np.resize(x[loop:end], enough)
     x = _lowpass(np.concatenate([x[:end],turns]), cutoff, rate)
-    rest = np.resize(x[-turn:], max(n-len(x), 0))
+    missing = max(n-len(x), 0)
+    rest = np.resize(x[-turn:], missing)
     return np.concatenate([x,rest])
 
 # %% ../nbs/04a_sound.ipynb #96231731
@@ -326,10 +337,11 @@ def _speed(voice, key):
 def _rise(g, t): return np.minimum(1, t/_factor(g.attack))
 
 def _fall(g, key, t):
-    "How loud a key still is that has been held down for `t` seconds, an array."
+    "How loud a key still is after it has been held for `t` seconds (an array)."
     decay = g.decay+(60-key)*g.decay_by_key
     lowest = min(max(g.sustain, 0), 1000)/10
-    db = np.clip((t-_factor(g.hold))*(100/_factor(decay)), 0, lowest)
+    falling = t-_factor(g.hold)                                         # seconds
+    db = np.clip(falling*(100/_factor(decay)), 0, lowest)
     return np.exp(-db*np.float32(np.log(10)/20))
 
 def _sound(piano, voice, key, n):
@@ -354,32 +366,33 @@ class Piano:
         "The voices that answer a touch."
         return [o.voice(pitch, velocity) for o in self.zones if pitch in o.keys and velocity in o.velocities]
 
-_touches,_between = (36,72,108),(54,90)                                 # a key may have three sounds
-_elsewhere = {'release','attenuation','instrument','keys','velocities','sample'} # no part of the colour
+_touches,_between = (36,72,108),(54,90)                                 # three touches, and what divides them
+_elsewhere = {'release','attenuation','instrument','keys','velocities','sample'} # all but the colour
 
 # %% ../nbs/04a_sound.ipynb #20f85786
 def _loudest(voices): return max((o.db for o in voices), default=-200)
 
 def _colour(voices):
-    "All that shapes the sound of some voices together, its loudness and its damper aside."
+    "All that shapes the sound of some voices together, apart from loudness and damper."
     top = _loudest(voices)
-    numbers = [{k: round(v) for k,v in o.generators.items() if k not in _elsewhere} for o in voices]
-    return numbers,[(o.sample,round(o.db-top, 1)) for o in voices]
+    def numbers(o): return {k: round(v) for k,v in o.generators.items() if k not in _elsewhere}
+    samples = [(o.sample, round(o.db-top, 1)) for o in voices]
+    return [numbers(o) for o in voices],samples
 
 # %% ../nbs/04a_sound.ipynb #0f82c277
 def _gain(db): return 10**(db/20)
 
 @dataclass
 class Strike:
-    "What a touch does."
-    string:tuple     # the name of what sounds: pitch and touch
-    gains:np.ndarray # (2, 1, 1) float32: of the bright sound, and of the felt one
+    "How a touch plays its string."
+    string:tuple     # its name: pitch and touch
+    gains:np.ndarray # (2, 1, 1) float32: of its hard part, and of its soft one
     damper:float     # seconds that the damper needs for 100 dB
 
 # %% ../nbs/04a_sound.ipynb #aa33acba
 @patch
 def touches(self:Piano, pitch:int)->list:
-    "For each of three touches the first one that sounds like it."
+    "For each of the three touches, the first that sounds the same."
     if pitch not in self.alike:
         colours = [_colour(self.voices(pitch, o)) for o in _touches]
         self.alike[pitch] = [_touches[colours.index(o)] for o in colours]
@@ -390,17 +403,17 @@ def _new_strike(piano, pitch, velocity):
     voices = piano.voices(pitch, velocity)
     touches = piano.touches(pitch)
     touch = touches[bisect_left(_between, velocity)]
-    bright = max((velocity-16)/60, 0.)
-    if touches[0]!=touches[-1]: bright = 1.                             # the font sees to it
+    hard = max((velocity-16)/60, 0.)
+    if touches[0]!=touches[-1]: hard = 1.                               # the font sees to it
     gain = _gain(_loudest(voices))
-    gains = np.float32([gain*bright,gain*(1-bright)])
+    gains = np.float32([gain*hard,gain*(1-hard)])
     damper = max((_factor(o.generators.release) for o in voices), default=.1)
     return Strike((pitch,touch), gains.reshape(2, 1, 1), min(damper, 5.))
 
 # %% ../nbs/04a_sound.ipynb #de6e7bc3
 @patch
 def strike(self:Piano, pitch:int, velocity:int)->Strike:
-    "What a touch does."
+    "How a touch plays its string."
     touch = pitch,velocity
     if touch not in self.strikes: self.strikes[touch] = _new_strike(self, *touch)
     return self.strikes[touch]
@@ -413,7 +426,8 @@ def _together(piano, pitch, touch, n):
     for o in voices:
         db = o.db-_loudest(voices)
         if db<=-45: continue
-        side = np.pi/2*min(max(o.generators.pan/1000+.5, 0), 1)
+        pan = o.generators.pan/1000+.5                                  # 0 is left, 1 right
+        side = np.pi/2*min(max(pan, 0), 1)
         shares = np.array([[np.cos(side)],[np.sin(side)]])*_gain(db)
         x += _sound(piano, o, pitch, n)*shares.astype('f4')
     return x
@@ -422,8 +436,10 @@ def _together(piano, pitch, touch, n):
 def _audible(x):
     "`x` up to where it stays 70 dB below its peak."
     level = np.abs(x)
-    loud = np.flatnonzero(level[:,::64].max(0) > 3e-4*level.max(initial=0))
-    return x[:,:64*(loud[-1]+1) if len(loud) else 0].copy()
+    least = 3e-4*level.max(initial=0)
+    loud = np.flatnonzero(level[:,::64].max(0) > least)
+    n = 64*(loud[-1]+1) if len(loud) else 0
+    return x[:,:n].copy()
 
 def _fade_out(x, n):
     "Bring the last `n` samples of `x` down to silence, in place."
@@ -439,31 +455,32 @@ def string(self:Piano,
     seconds:float, # how long it will be wanted
 )->np.ndarray:     # (2, N) float32, left and right; shorter if it has died away, or where 12 s are reached
     "How a string sounds while its key is held."
-    n = int(min(np.ceil(seconds), _longest)*self.sample_rate)           # whole seconds, so that it is seldom made again
+    seconds = min(np.ceil(seconds), _longest)                           # whole ones, so that it is seldom made again
+    n = int(seconds*self.sample_rate)
     made,x = self.strings.pop(name, (0,None))
     if made<n:
         made,x = n,_audible(_together(self, *name, n))
-        ends = x.shape[1]<n or n==_longest*self.sample_rate             # whoever still holds the key
-        if ends: _fade_out(x, self.sample_rate//10)
-        while x.nbytes+sum(o.nbytes for _,o in self.strings.values())>_memory:
-            self.strings.pop(next(iter(self.strings)))                  # what was not used lately
+        ends = x.shape[1]<n or n==_longest*self.sample_rate
+        if ends: _fade_out(x, self.sample_rate//10)                     # even under a key that is still held
+        def kept(): return sum(o.nbytes for _,o in self.strings.values())
+        while x.nbytes+kept()>_memory: self.strings.pop(next(iter(self.strings)))  # the one unused for longest
     self.strings[name] = made,x
     return x
 
 # %% ../nbs/04a_sound.ipynb #74e1203e
 def _felt(x, sample_rate):
-    "Smooth along the last axis with a short triangle, the sum of a sum: half the strength is lost at 1.2 kHz."
+    "Smooth along the last axis with a short triangle, a running mean of a running mean; it halves what is at 1.2 kHz."
     widths = [2**i for i in range(6) if 2**i<max(sample_rate*2.4e-4, 1.5)]
-    n = sum(widths)                                                     # each pass makes sums of 2, 4, 8 ... neighbours
+    n = sum(widths)                                                     # passes mean 2, 4, 8 ... neighbours
     x = np.pad(x, [(0,0)]*(x.ndim-1)+[(n,n)])
     for k in widths*2: x = (x[...,k:]+x[...,:-k])*np.float32(.5)
     return x
 
 # %% ../nbs/04a_sound.ipynb #2ce9ec53
-_heard = .7 # of a damper's 100 dB: what comes after 70 is not played
+_heard = .7 # of a damper's 100 dB; what comes after 70 is not played
 
 def _damped(x, late, seconds, sample_rate):
-    "A string (2, N) under a damper that takes 100 dB in `seconds`, and fell `late` samples before it begins."
+    "A string (2, N) under a damper that takes 100 dB in `seconds`, and fell `late` samples before `x` begins."
     held = max(-late, 0)
     if held>=x.shape[1]: return x
     x = x.copy()
@@ -483,7 +500,7 @@ def _mix(p, piano, held, a, b):
         o = piano.strike(pitch, velocity)
         tail = _heard*o.damper
         x = piano.string(o.string, held[pitch]+tail)
-        first,up,last = (round(t*sr) for t in (start,end,end+tail))
+        first,up,last = (round(t*sr) for t in (start,end,end+tail))     # in frames; `up` is the key's
         lo = max(a, first)
         hi = min(b, last, first+x.shape[1])
         if lo>=hi: continue
@@ -498,16 +515,18 @@ def _room(sample_rate,
 )->np.ndarray:   # (2, N) float32
     "A small hall, the same one each time."
     t = np.arange(int(seconds*sample_rate))/sample_rate
-    x = np.random.default_rng(0).standard_normal((2,len(t))) * 10**(-3*t/seconds) * (t>.012)
+    noise = np.random.default_rng(0).standard_normal((2,len(t)))
+    x = noise * 10**(-3*t/seconds) * (t>.012)
     x = _felt(x, sample_rate)
-    return (level*x/np.sqrt((x**2).sum(1, keepdims=True))).astype('f4')
+    power = (x**2).sum(1, keepdims=True)
+    return (level*x/np.sqrt(power)).astype('f4')
 
 # %% ../nbs/04a_sound.ipynb #b189fe29
 def _frames(p, sample_rate): return round((p.seconds+2)*sample_rate) if len(p) else sample_rate
 
 # %% ../nbs/04a_sound.ipynb #b9dc5dcf
 def _dry(p, piano, size):
-    "Blocks (2, `size` or less) of what the strings give."
+    "The strings without the room, in blocks (2, `size` or less)."
     held = np.zeros(128)                                                # seconds of each pitch's longest note
     np.maximum.at(held, p.notes['pitch'], p.notes['end']-p.notes['start'])
     total = _frames(p, piano.sample_rate)
@@ -520,7 +539,7 @@ def _dry(p, piano, size):
 
 # %% ../nbs/04a_sound.ipynb #eda4a528
 def _in_room(blocks, room, size):
-    "Blocks with their echoes; a transform is `size` long, and must have room for a block and its echoes."
+    "Blocks with their echoes; `size`, the length of a transform, must hold a block and its echoes."
     over = room.shape[1]-1
     room = np.fft.rfft(room, size)
     carry = np.zeros((2,over), 'f4')
@@ -597,12 +616,12 @@ def _encode(p, soundfont, sample_rate=44100, channels=2, **kw):
     "The sound, as the bytes of a file."
     import soundfile
     buf = io.BytesIO()
-    with ThreadPoolExecutor(1) as apart:
-        def do(f, *args, **kw): return apart.submit(f, *args, **kw).result()
+    with ThreadPoolExecutor(1) as thread:
+        def do(f, *args, **kw): return thread.submit(f, *args, **kw).result()
         f = do(soundfile.SoundFile, buf, 'w', sample_rate, channels, **kw)
         for b in _levelled(p, _the_piano(soundfont, sample_rate)):
             if channels==1: b = b.mean(1)
-            for i in range(0, len(b), 65_536): do(f.write, b[i:i+65_536])
+            for i in range(0, len(b), 65_536): do(f.write, b[i:i+65_536]) # one huge write crashes the Vorbis encoder
         do(f.close)
     return buf.getvalue()
 
@@ -636,12 +655,13 @@ _middle = 4.5 # seconds that middle C is recorded
 _licences = dict(TimGM6mb='GPL-2; it comes with pretty_midi', MuseScore_General='MIT')
 
 def _recorded(piano, pitch, velocity):
-    "(N,) float32: how a key sounds that is held, low ones longer, from its first audible sample on; mono."
+    "(N,) float32, mono: a held key from its first audible sample on; low keys last longer."
     seconds = _middle*2**((60-pitch)/36)
     held = Performance([(0., seconds, pitch, velocity)])
     blocks = list(_dry(held, piano, 2**18))
     x = np.concatenate(blocks, 1).mean(0, keepdims=True)
-    x = x[:,:int(seconds*piano.sample_rate)]
+    n = int(seconds*piano.sample_rate)
+    x = x[:,:n]
     level = np.abs(x[0])
     first = np.argmax(level>.01*level.max())
     x = x[:,first:].copy()
@@ -656,8 +676,8 @@ def _as_mp3(x, sample_rate):
     soundfile.write(buf, x/np.abs(x).max(), sample_rate, **_light_mp3)
     return buf.getvalue()
 
-def _sample(piano, pitch, velocity)->tuple: # what is to be known of it, its MP3
-    "A recording of one key in one touch."
+def _sample(piano, pitch, velocity)->tuple: # its description, its MP3
+    "A recording of one key, struck once."
     x = _recorded(piano, pitch, velocity)
     peak = float(np.abs(x).max())
     gain = peak/(velocity/127)**2      # a page plays it at gain*(velocity/127)**2
@@ -668,7 +688,7 @@ def _sample(piano, pitch, velocity)->tuple: # what is to be known of it, its MP3
 
 # %% ../nbs/04a_sound.ipynb #d91aa018
 def _packed(about, sounds)->bytes:
-    "A description, and the recordings that follow it."
+    "The file: a description, then the recordings."
     loudest = max(o['gain'] for o in about['samples'])
     at = 0
     for o,sound in zip(about['samples'], sounds):
@@ -694,8 +714,9 @@ def piano_samples(
 )->bytes: # for `instrument.js`
     "A soundfont's piano for a page; made once, then kept in the user's cache. Errors are those of `find_soundfont`."
     path = find_soundfont(soundfont)
-    told = f'{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns} {_every} {_struck} {_middle}'
-    kept = _cache()/f'{path.stem}-{sha1(told.encode()).hexdigest()[:12]}.piano'
+    facts = f'{path.resolve()} {path.stat().st_size} {path.stat().st_mtime_ns} {_every} {_struck} {_middle}'
+    name = sha1(facts.encode()).hexdigest()[:12]
+    kept = _cache()/f'{path.stem}-{name}.piano'
     with suppress(OSError): return kept.read_bytes()
     made = _record_piano(path)
     with suppress(OSError):              # a cache that cannot be written is no reason to be silent
