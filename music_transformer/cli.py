@@ -355,9 +355,11 @@ def mt_compose(
     begin = _beginning(primer, primer_seconds, no_primer)
     places = _places(out, given or primer and (primer, 'continued'), seed, pieces)
     settings['seed'] = list(range(seed, seed+pieces))
-    told = dict(returns=_returns(returns), guidance=guidance)
+    told = dict(seconds=seconds, tails=tails, returns=returns, guidance=guidance)
     if given: make = _round_file(*given, between, keep, particles, told, settings)
-    else: make = _from_nothing(begin, not no_primer, seconds, tails, told | settings)
+    else:
+        _idle('without --fill, --accompany or --vary', keep=keep, particles=particles)
+        make = _from_nothing(begin, not no_primer, told | settings)
     net = MusicTransformer.from_pretrained(model)
     for p,place in zip(_under_a_bar(partial(make, net)), places): _write_made(p, place, font)
 
@@ -411,10 +413,11 @@ def _under_a_bar(make):
         def tick(share): bar.update(share-bar.n)
         return make(progress=tick)
 
-def _from_nothing(primer, keep_primer, seconds, tails, settings):
+def _from_nothing(primer, keep_primer, settings):
     "How pieces are composed."
     from music_transformer.generation import generate
-    return partial(generate, primer=primer, keep_primer=keep_primer, seconds=seconds, tails=tails, **settings)
+    settings['returns'] = _returns(settings['returns'])
+    return partial(generate, primer=primer, keep_primer=keep_primer, **settings)
 
 def _returns(text):
     "A plan of returns as `generate` takes it."
@@ -435,10 +438,16 @@ def _given_file(fill, accompany, vary, between, primer):
     if fill and not between: raise ValueError('--fill needs --between, such as --between 20 28, in seconds.')
     return given[0] if given else None
 
+def _idle(where, **values):
+    "`ValueError` for an option that was given and does nothing there."
+    usual = signature(mt_compose).parameters
+    for k,v in values.items():
+        if v!=usual[k].default: raise ValueError(f'--{k} has no say {where}; leave it out.')
+
 def _round_file(file, done, between, keep, particles, told, settings):
     "How notes are added to those of a file."
-    if told!=dict(returns='drawn', guidance=1):
-        raise ValueError('--returns and --guidance have no say where notes are given; leave them out.')
+    _idle('where notes are given', **told)
+    if done!='varied': _idle('without --vary', keep=keep)
     from music_transformer.given import accompany, fill, vary
     from music_transformer.midi import read_midi
     how = dict(particles=particles, **settings)

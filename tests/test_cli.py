@@ -193,6 +193,8 @@ def test_mistakes(corpus, tmp_path):
         ('mt-train empty --out r', 'no MIDI files'), ('mt-train notes.txt --out r', 'no MIDI files'), (f'mt-train {store} --out foreign', 'is not a run'),
         ('mt-evaluate foreign', 'vocabulary'), (f'mt-evaluate {store} --model nowhere', 'not a checkpoint'), (f'mt-evaluate {store} --split tset', 'no tset'),
         ('mt-compose --seconds 0 --out o', 'seconds'), ('mt-compose --seconds -3 --out o', 'seconds'), ('mt-compose --top-p 0 --out o', 'top_p'), ('mt-compose --temperature -1 --out o', 'temperature'),
+        ('mt-compose --fill prelude.mid --between 1 2 --seconds 9 --out o', '--seconds has no say where notes are given'), ('mt-compose --keep .3 --out o', '--keep has no say without'),
+        ('mt-compose --accompany prelude.mid --keep .3 --out o', '--keep has no say without --vary'),
         ('mt-compose --pieces 0 --out o', '--pieces must be 1 or more'), ('mt-compose --min-p 2 --out o', 'min_p'), ('mt-compose --model halted --out o', 'has no model yet'),
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'),
         ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model missing --out o', 'lacks the tensor norm.weight'),
