@@ -1,7 +1,7 @@
 // Composing in plain JavaScript: `encode`, `Grammar`, the rules of drawing and `compose`, named as in Python. The model
 // itself is in engine.js.
 import {NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS, VOCAB_SIZE, STEP, MAX_SHIFT} from './engine.js'
-import {Cache, Step, rint} from './engine.js'
+import {Cache, Echo, Step, rint} from './engine.js'
 
 // -- notes become ids: `encode`
 // Settle what one string can do: merge strikes inside a step, give each note a step, end it at the next strike.
@@ -258,6 +258,49 @@ export class Random {
     this.c = (this.c << 21 | this.c >>> 11) + t | 0
     return (t >>> 0)/2**32
   }
+
+  // A normal number (Box and Muller 1958).
+  normal(mean, deviation) {
+    const far = Math.sqrt(-2*Math.log(1 - this.next()))
+    return mean + deviation*far*Math.cos(2*Math.PI*this.next())
+  }
+
+  // How often what happens `mean` times on average has happened: waits are drawn until they fill the time.
+  poisson(mean) {
+    const wait = () => -Math.log(1 - this.next())
+    let n = 0
+    for (let time = wait(); time < mean; time += wait()) n++
+    return n
+  }
+}
+
+// -- when to go back: `draw_plan`
+// Returns as in real pieces: how many, how far back, how long. `habit` is `HABIT` of echo.py, which was measured; `begin`
+// seconds are there already, and may be gone back to.
+export function drawPlan(habit, seconds, begin, random) {
+  const out = []
+  for (let n = random.poisson(habit.a_minute*seconds/60); n > 0; n--) {
+    const [ago, lasts] = [habit.ago, habit.lasts].map(o => Math.exp(random.normal(...o)))
+    const when = begin + seconds*random.next(), since = when - ago
+    const inside = since >= 0 && when + lasts <= begin + seconds
+    const meets = out.some(o => when < o.when + o.until - o.since && o.when < when + lasts)
+    if (inside && ago >= Math.max(lasts, habit.apart) && !meets) out.push({when, since, until: since + lasts})
+  }
+  return inTurn(out)
+}
+
+function inTurn(plan) { return [...plan].sort((a, b) => a.when - b.when) }
+
+// The plan of a take: one that is given, or one drawn from a habit, with random numbers of its own.
+function planOf(cfg, {returns, seconds, seed}, begin) {
+  if (!Array.isArray(returns)) {
+    const random = new Random(RANGES.seed[1] - seed)
+    return returns && cfg.echo ? drawPlan(returns, seconds, begin, random) : []
+  }
+  if (!cfg.echo) throw new Error('This model hears no echo and cannot be told to return; leave returns out.')
+  const right = ({when, since, until}) => since >= 0 && until > since && when >= until
+  if (!returns.every(right)) throw new Error('Each return needs when, since and until in seconds: since < until <= when.')
+  return inTurn(returns)
 }
 
 // The distribution that is drawn from: [id, share] of what is allowed and likely enough, likeliest first.
@@ -280,9 +323,11 @@ export function pick(shares, random) {
 
 // `Sampling`, and what else may be asked for.
 const ASKED = {seconds: 60, seed: 1, temperature: 1, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null,
-  directions: [0, 0, 0, 0, 0]} // classes, as `Wishes` gives them in Python; 0 is unsaid
+  directions: [0, 0, 0, 0, 0], // classes, as `Wishes` gives them in Python; 0 is unsaid
+  returns: null, // a list of {when, since, until} in seconds; or a habit, from which one is drawn
+  guidance: 1}   // how many times directions and returns count
 const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], temperature: [0, 100], topP: [1e-6, 1],
-  maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], window: [0, 2**16]}
+  maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], window: [0, 2**16], guidance: [0, 20]}
 
 function checked(given) {
   for (const k in given) if (!(k in ASKED)) throw new Error(`There is no setting ${k}.`)
@@ -301,6 +346,7 @@ export class Take {
     this.given = this.past.ids.length
     this.window = Math.min(asked.window || cfg.max_distance, 2**16)
     this.random = new Random(asked.seed)
+    this.echo = new Echo(planOf(cfg, asked, this.past.steps*STEP)) // what the model hears beside the ids
     this.ending = new Ending(asked.seconds, this.past.steps)
     const forget = cfg.state || cfg.wishes ? 0 : this.window
     this.rules = [this.ending]
@@ -309,6 +355,9 @@ export class Take {
   }
 
   get over() { return this.ending.over }
+
+  // The returns that can be heard: one right note alone may be chance.
+  get cameBack() { return this.echo.returned.filter(o => o.right > 1) }
 
   // What the rules leave.
   allowed() {
@@ -330,16 +379,58 @@ export class Take {
   }
 }
 
+// A step whose logits count what is told `guidance` times: `guided`. It takes a twin, which hears the same ids but is
+// told nothing. Until something is told both would be the same, so the twin begins then, as a copy. From there on each
+// id costs twice, told or not, for the twin has to have heard them all.
+class Guided {
+  constructor(model, {window, echo, asked}) {
+    this.model = model
+    this.cache = Object.assign(new Cache(model.cfg, window), {echo})
+    this.step = new Step(model, this.cache)
+    this.times = model.cfg.echo ? asked.guidance : 1
+    this.twin = null
+    this.ids = [] // that were heard so far
+  }
+
+  // An id that lies too far back to be read.
+  pass(i) {
+    this.ids.push(i)
+    remember(this.cache, i)
+  }
+
+  hear(i) {
+    if (!this.twin && this.times !== 1 && this.cache.echo.tells) this.twin = this.untold()
+    this.ids.push(i)
+    this.step.hear(i)
+    this.twin?.hear(i)
+  }
+
+  // A step that has heard the same, and is told nothing.
+  untold() {
+    const {seen, window, layers} = this.cache, cache = new Cache(this.model.cfg, window)
+    for (const i of this.ids) remember(cache, i)
+    Object.assign(cache, {seen, layers: structuredClone(layers)})
+    return new Step(this.model, cache)
+  }
+
+  say() {
+    const told = this.step.say(), untold = this.twin?.say()
+    return untold ? untold.map((o, i) => o + this.times*(told[i] - o)) : told
+  }
+}
+
+function remember({state, echo}, i) {
+  state.push(i)
+  echo.push(i)
+}
+
 // Move a take on until it is over: yields each id that is drawn, and `null` for each that is only read.
 export function* compose(model, take) {
-  const cache = new Cache(model.cfg, take.window), step = new Step(model, cache), {ids} = take.past
+  const step = new Guided(model, take), {ids} = take.past
   const first = Math.max(0, ids.length - take.window) // of a long beginning only the window is read
-  for (const i of ids.slice(0, first)) {
-    cache.state.push(i)
-    cache.echo.push(i)
-  }
+  for (const i of ids.slice(0, first)) step.pass(i)
   for (const [n, i] of ids.slice(first).entries()) {
-    if (n === ids.length - first - 1) cache.echo.directions = take.asked.directions // for what is to come
+    if (n === ids.length - first - 1) take.echo.directions = take.asked.directions // for what is to come
     step.hear(i)
     yield null
   }
@@ -363,11 +454,11 @@ function eventsOf(i, past, down) {
   return out
 }
 
-// Compose: yields {time, pitch, velocity} as soon as it is known, {time} where only time has passed, and `null` while a
+// Compose a take: yields {time, pitch, velocity} as soon as it is known, {time} where only time has passed, and `null` while a
 // primer is read. Times count from the beginning of the primer, whose own events come first, `given`; velocity 0 is a
 // release.
-export function* stream(model, asked = {}) {
-  const take = new Take(model.cfg, asked), past = new Past([]), down = new Set()
+export function* stream(model, take) {
+  const past = new Past([]), down = new Set()
   for (const i of take.past.ids) {
     past.push(i)
     for (const o of eventsOf(i, past, down)) yield {...o, given: true}

@@ -258,6 +258,7 @@ export function keyClasses(out, {down, struck, now}) {
 // -- where the last notes were played before, and what came next: `Memory` and `Echo`
 const GROUP = 4 // steps: strikes no later than this after a group's first belong to it
 const WAYS = [[5, 8, false], [4, 6, false], [3, 4, false], [7, 8, true], [6, 6, true], [2, 3, false], [1, 2, false]]
+const TOLD = 8, GIVE_UP = 4 // the kind of an echo that is told; groups in a row, not as told, after which it gives up
 const NOT_DUE = -2000
 
 export class Memory {
@@ -289,8 +290,19 @@ export function rint(x) {
   return low % 2 ? low + 1 : low
 }
 
+// Keep step with an earlier stretch: the group that comes next there, and whether what was played was as told.
+function moveOn(tops, source, top) {
+  for (let at = source; at < Math.min(source + 3, tops.length); at++)
+    if (tops[at] === top) return [at + 1, true]
+  return [source + 1, false]
+}
+
 export class Echo {
-  constructor() {
+  // `plan` are returns that are told when their time comes: {when, since, until} in seconds, in order.
+  constructor(plan = []) {
+    this.plan = [...plan]
+    this.told = null   // the return under way
+    this.returned = [] // all that have begun
     this.directions = [0, 0, 0, 0, 0] // what is asked for meanwhile, as classes; 0 is unsaid
     this.reset()
   }
@@ -325,6 +337,43 @@ export class Echo {
     this.open = false
     const top = Math.max(...this.groups.at(-1).keys)
     ;[this.kind, this.source, this.up] = this.memory.hear(top)
+    this.followPlan()
+  }
+
+  // After each group: begin, go on with or end a return that is planned.
+  followPlan() {
+    if (this.told) this.goOn()
+    else if (this.now*STEP >= this.plan[0]?.when) this.turnTo(this.plan.shift())
+    if (this.told) [this.kind, this.source, this.up] = [TOLD, this.told.source, 0]
+  }
+
+  // Turn to the earlier place, if there is one: to the group after the longest gap that is near.
+  turnTo({since, until}) {
+    const {groups} = this, gap = n => groups[n].start - groups[n - 1].start
+    const near = [...groups.keys()].filter(n => n && Math.abs(groups[n].start*STEP - since) <= 1.5)
+    if (!near.length) return
+    const source = near.reduce((a, b) => gap(b) > gap(a) ? b : a), {start} = groups[source]
+    const end = start + rint((until - since)/STEP)
+    this.told = {when: this.now*STEP, since: start*STEP, until: end, source, played: 0, right: 0, missed: 0}
+    this.returned.push(this.told)
+  }
+
+  // A group was finished: what comes next in the earlier stretch?
+  goOn() {
+    const {told, groups, memory: {tops}} = this
+    const [next, right] = moveOn(tops.slice(0, -1), told.source, tops.at(-1))
+    told.source = next
+    told.played++
+    told.right += right
+    told.missed = right ? 0 : told.missed + 1
+    const late = next >= groups.length || groups[next].start > told.until
+    if (late || told.missed === GIVE_UP) this.told = null
+  }
+
+  // Could the next id be heard together with something that is told?
+  get tells() {
+    const due = (this.now + MAX_SHIFT)*STEP >= this.plan[0]?.when
+    return due || this.told !== null || this.directions.some(Boolean)
   }
 
   // What the echo says now.

@@ -9,7 +9,7 @@ __all__ = ['piece_of', 'script', 'in_browser', 'checkpoint_files', 'browser_logi
            'play_page']
 
 # %% ../nbs/05b_engine.ipynb #22eee1ee
-import base64, html, json, re, shutil, subprocess
+import base64, html, inspect, json, re, shutil, subprocess
 from dataclasses import asdict
 from importlib.resources import files
 from itertools import pairwise
@@ -21,7 +21,9 @@ from fastcore.basics import first
 from safetensors.torch import save
 from .data import Performance
 from .directions import COMPOSERS, DIRECTIONS, EDGES
+from .echo import HABIT
 from .files import all_or_none
+from .generation import generate
 from .model import MusicTransformer
 from .playback import beside
 from .sound import piano_samples
@@ -113,6 +115,7 @@ const model = new Model(data.config, data.files.map(bytes))
 # %% ../nbs/05b_engine.ipynb #7c0f0540
 _hear = _load + '''
 const cache = new Cache(model.cfg, data.window), step = new Step(model, cache)
+cache.echo = new Echo(data.returns)
 if (data.directions) cache.echo.directions = data.directions
 const out = new Float32Array(data.ids.length*VOCAB_SIZE)
 data.ids.forEach((i, n) => {
@@ -123,14 +126,21 @@ const letters = Array.from(new Uint8Array(out.buffer), o => String.fromCharCode(
 return btoa(letters.join(''))
 '''
 
+def _told(returns):
+    "A plan as the engine takes it; or what it is drawn from."
+    if returns=='drawn': return HABIT
+    return [dict(zip(('when','since','until'), o)) for o in returns or ()]
+
 def browser_logits(
     folder:str|Path, # of a checkpoint
     ids:list,   # (N,)
     window:int, # ids that are looked back on
     directions:list=None, # five classes of what is asked for, if anything is
+    returns:list=None, # of (when, from, to) in seconds: a plan that is told
 )->np.ndarray:  # (N, V) float32
     "The logits after each id, as the engine finds them in a browser, one id at a time."
-    data = checkpoint_files(folder) | dict(ids=[int(i) for i in ids], window=window, directions=directions)
+    asked = dict(ids=[int(i) for i in ids], window=window, directions=directions, returns=_told(returns))
+    data = checkpoint_files(folder) | asked
     found = base64.b64decode(in_browser(_hear, data))
     return np.frombuffer(found, '<f4').reshape(len(ids), -1)
 
@@ -141,22 +151,24 @@ def packaged()->Path:
 
 # %% ../nbs/05b_engine.ipynb #af8d2bf0
 _compose = _load + '''
-const down = new Map(), notes = []
-for (const o of stream(model, data.asked)) {
+const take = new Take(model.cfg, data.asked), down = new Map(), notes = []
+for (const o of stream(model, take)) {
   if (o?.pitch === undefined) continue
   if (o.velocity) down.set(o.pitch, o)
   else notes.push([down.get(o.pitch).time, o.time, o.pitch, down.get(o.pitch).velocity])
 }
-return notes
+return {notes, returns: take.echo.returned}
 '''
 
 def composed_in_browser(
     folder:str|Path=None, # of a checkpoint; the packaged one when `None`
-    **asked,     # seconds, seed, temperature, topP, maxHold, maxRest, window, directions; primer: a list of notes
+    returns:str|list='drawn', # when to go back: as for `generate`
+    **asked,     # seconds, seed, temperature, topP, maxHold, maxRest, window, directions, guidance; primer: a list of notes
 ):               # a `Performance`
     "A piece, as the engine composes it in a browser."
-    data = checkpoint_files(folder or packaged()) | dict(asked=asked)
-    return Performance(in_browser(_compose, data), title='composed in a browser')
+    data = checkpoint_files(folder or packaged()) | dict(asked=asked | dict(returns=_told(returns)))
+    made = in_browser(_compose, data)
+    return Performance(made['notes'], title='composed in a browser', info=dict(returns=made['returns']))
 
 # %% ../nbs/05b_engine.ipynb #82c6e568
 def _check_playable(cfg):
@@ -195,13 +207,18 @@ def _file(name, data:bytes)->bytes:
 _home = 'https://github.com/music-transformer/music_transformer'
 _licence = 'Its weights were learned from MAESTRO v3.0.0 and are under CC BY-NC-SA 4.0: play, share, do not sell.'
 
+def _page_says(cfg, piano)->dict:
+    "What the page knows of its model."
+    guidance = inspect.signature(generate).parameters['guidance'].default
+    directions = _directions() if cfg.directions else []
+    return dict(config=asdict(cfg), directions=directions, habit=HABIT, guidance=guidance, piano=piano)
+
 def _html(cfg, weight, piano, home, credits)->bytes:
     link = f'<a href="{html.escape(home)}">music_transformer</a> is free software.'
-    about = dict(config=asdict(cfg), directions=_directions() if cfg.directions else [], piano=piano)
     texts = dict(css=beside('play.css'), instrument=script('instrument.js'), script=script('play.js'))
     worker = script('engine.js', 'compose.js', 'worker.js')
     page = Template(beside('play.html'))
-    told = dict(page=json.dumps(about), weight=weight, credit=' '.join([link, *credits]))
+    told = dict(page=json.dumps(_page_says(cfg, piano)), weight=weight, credit=' '.join([link, *credits]))
     return page.substitute(texts, worker=worker, **told).encode()
 
 # %% ../nbs/05b_engine.ipynb #0bf2ad4d

@@ -15,7 +15,7 @@ const ROW = ['KeyA', 'KeyW', 'KeyS', 'KeyE', 'KeyD', 'KeyF', 'KeyT', 'KeyG', 'Ke
 
 // -- small tools
 const clamp = (x, least, most) => Math.min(Math.max(x, least), most)
-const clock = t => Math.floor(t/60) + ':' + String(Math.floor(t%60)).padStart(2, '0')
+export const clock = t => Math.floor(t/60) + ':' + String(Math.floor(t%60)).padStart(2, '0')
 const isBlack = pitch => [1, 3, 6, 8, 10].includes(pitch%12)
 const shade = velocity => clamp(Math.floor((velocity - 20)/12), 0, 7)
 const plainly = ({start, end, pitch, velocity, given}) => ({start, end, pitch, velocity, given: !!given})

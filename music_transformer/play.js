@@ -162,13 +162,26 @@ function pace(speed) {
   return `${slow}: a piece begins when enough of it is there.`
 }
 
+// What the model is told: what to do, when to go back, and how many times that counts.
+function told() {
+  if (!PAGE.config.echo) return {}
+  const out = {returns: $('returns').checked ? PAGE.habit : null, guidance: +$('guidance').value}
+  if (PAGE.directions.length) out.directions = [...$('directions').querySelectorAll('select')].map(o => o.selectedIndex)
+  return out
+}
+
+// How many models a piece takes: two where what is told shall count more than once.
+function cost({returns, directions, guidance = 1}) {
+  return guidance !== 1 && (returns || directions?.some(Boolean)) ? 2 : 1
+}
+
 // Ask for a piece. `primer` are notes to go on from.
 function compose(title, primer = null) {
   if (!$('panel').reportValidity()) return
   endPhrase()
   const asked = {seconds: +$('seconds').value, seed: +$('seed').value, temperature: +$('temperature').value, primer}
-  if (PAGE.directions.length) asked.directions = [...$('directions').querySelectorAll('select')].map(o => o.selectedIndex)
-  making = {take: ++number, title: `${title}, seed ${asked.seed}`, seconds: asked.seconds}
+  Object.assign(asked, told())
+  making = {take: ++number, title: `${title}, seed ${asked.seed}`, seconds: asked.seconds, speed: speed/cost(asked)}
   making.sounding = making.stopped = false
   if (!$('locked').checked) $('seed').value = (asked.seed + 1)%(Number.MAX_SAFE_INTEGER + 1)
   remember(SEED, $('seed').value)
@@ -187,18 +200,25 @@ function begin(from) {
   piano.play(from)
 }
 
-function hear({take, events, from, at, speed: now, ended, error}) {
+function hear({take, events, from, at, speed: now, ended, returns, error}) {
   if (take !== making?.take) return
   if (error) return finish(error)
-  if (ended) return finish(ended === 'stopped' ? 'Stopped.' : 'Composed.')
+  if (ended) return finish(`${ended === 'stopped' ? 'Stopped.' : 'Composed.'}${cameBack(returns)}`)
   for (const o of events) piano.add(o)
   piano.add({time: at}) // so far all is known
   making.from = from
   if (making.sounding || making.stopped) return
-  const wanted = inHand(Math.min(now || speed, speed))
+  const wanted = inHand(Math.min(now || speed, making.speed))
   if (at - from >= wanted) return begin(from)
   const tenths = Math.floor(10*(at - from)/wanted) // said in tens, so that a screen reader is not kept busy
-  if (wanted > AHEAD) say(`${pace(speed)} ${10*tenths} % of that is there.`)
+  if (wanted > AHEAD) say(`${pace(making.speed)} ${10*tenths} % of that is there.`)
+}
+
+// Which earlier music was taken up.
+function cameBack(returns) {
+  if (!returns.length) return ''
+  const each = returns.map(o => `at ${clock(o.when)} to ${clock(o.since)}`)
+  return ` It came back ${each.join(', ')}.`
 }
 
 function finish(sentence) {
@@ -241,6 +261,13 @@ function save() {
   link.download = `${(takes.find(o => o.id === shown)?.title ?? 'take').toLowerCase().replace(/[^a-z0-9]+/g, '-')}.mid`
   link.click()
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
+}
+
+// How many times what is told may count: as the model learned it, or more.
+function offerGuidance() {
+  const times = [...new Set([1, 1.5, 2, 3, PAGE.guidance])].sort((a, b) => a - b)
+  const word = n => n === 1 ? 'as it learned' : `${n} times as much`
+  $('guidance').append(...times.map(n => new Option(word(n), n, false, n === PAGE.guidance)))
 }
 
 // What a model that hears directions may be told, each with its classes.
@@ -286,6 +313,8 @@ $('takes').addEventListener('change', () => showTake($('takes').value))
 $('temperature').addEventListener('input', () => { $('warmth').textContent = (+$('temperature').value).toFixed(2) })
 $('panel').addEventListener('submit', e => e.preventDefault())
 offerDirections()
+offerGuidance()
+if (!PAGE.config.echo) for (const id of ['back', 'heed']) $(id).remove()
 if (/^\d+$/.test(recalled(SEED))) $('seed').value = recalled(SEED)
 recallTakes()
 start().catch(e => say(e.message))

@@ -1,5 +1,6 @@
 // The engine in a thread of its own, so that the page stays awake. It is told {load}, {compose} or {stop}, and answers
-// {ready}, then {events} as they are composed, {ended}, or {error}: a sentence. Each answer names its take.
+// {ready}, then {events} as they are composed, {ended} with its returns, or {error}: a sentence. Each answer names its
+// take.
 import {Model} from './engine.js'
 import {Take, compose, stream} from './compose.js'
 
@@ -40,9 +41,10 @@ function load({config, files}) {
 // Compose, and hand over what there is each time that a slice is over; the first event at once.
 async function makeTake(take, asked) {
   current = take
+  const piece = new Take(model.cfg, asked)
   const told = {take, events: [], from: 0, at: 0, speed: 0}
   let slice = performance.now(), began = null
-  for (const o of stream(model, asked)) {
+  for (const o of stream(model, piece)) {
     if (o) note(told, o)
     if (o && !o.given) began ??= performance.now()
     const first = told.events.length && !told.handed
@@ -50,11 +52,11 @@ async function makeTake(take, asked) {
     if (began) told.speed = (told.at - told.from)/Math.max(seconds(began), .001)
     hand(told)
     await breath()
-    if (current !== take) return postMessage({take, ended: 'stopped'})
+    if (current !== take) return postMessage({take, ended: 'stopped', returns: piece.cameBack})
     slice = performance.now()
   }
   hand(told)
-  postMessage({take, ended: 'whole', speed: told.speed})
+  postMessage({take, ended: 'whole', returns: piece.cameBack})
 }
 
 function note(told, o) {

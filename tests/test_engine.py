@@ -5,30 +5,33 @@ import numpy as np, pytest, torch
 from safetensors.torch import save
 from conftest import chromium
 from music_transformer.data import Performance
-from music_transformer.echo import Echo
-from music_transformer.engine import browser_logits, checkpoint_files, in_browser, packaged, play_page
+from music_transformer.echo import Echo, HABIT, Planned, TOLD, draw_plan
+from music_transformer.drawing import guided
+from music_transformer.engine import browser_logits, checkpoint_files, composed_in_browser, in_browser, packaged, play_page
 from music_transformer.generation import Past, probabilities
 from music_transformer.midi import read_midi
 from music_transformer.model import Cache, ModelConfig, MusicTransformer, Step, describe_keys, State
-from music_transformer.processor import encode, legal
+from music_transformer.processor import TIME_SHIFT, encode, legal
 
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 root = Path(__file__).parent.parent
-long_run = root/'examples/long-run/weights'
+long_run,falling_run = (root/f'examples/{o}/weights' for o in ('long-run','falling-run'))
 piece = encode(read_midi(root/'examples/piece-1.mid')).tolist()
 sizes = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64)
 
-def python_logits(folder, ids, window, directions):
+def planned(returns): return [Planned(*o) for o in returns]
+
+def python_logits(folder, ids, window, directions, returns=()):
     model,cache = MusicTransformer.from_pretrained(folder),Cache(window)
-    if model.cfg.echo: cache.echoes = [Echo()]
+    if model.cfg.echo: cache.echoes = [Echo(planned(returns))]
     for o in cache.echoes or []: o.directions = directions
     with torch.no_grad(): begin = model(torch.tensor([ids[:1]]), cache)[:,-1]
     step = Step(model, cache)
     return torch.cat([begin, *(step([i]) for i in ids[1:])])
 
-def apart(folder, ids, window, directions=(0,)*5):
+def apart(folder, ids, window, directions=(0,)*5, returns=()):
     "The largest difference of any log-probability."
-    asked = folder,ids,window,list(directions)
+    asked = folder,ids,window,list(directions),returns
     ours,theirs = torch.tensor(browser_logits(*asked)),python_logits(*asked)
     return float((ours.log_softmax(-1)-theirs.log_softmax(-1)).abs().max())
 
@@ -38,6 +41,20 @@ def test_it_gives_the_log_probabilities_of_python(folder, n, window):
     "Those of the reference, and of a piece after it: longer than the window together, and a second piece in the stream."
     ids = json.loads((folder/'reference.json').read_text())['ids'] + piece[:n]
     assert len(ids)>window and apart(folder, ids, window)<2e-3
+
+def told_kinds(ids, returns):
+    echo,out = Echo(planned(returns)),[]
+    for i in ids:
+        echo.push(i)
+        out.append(echo.kind)
+    return out, echo.returned
+
+@pytest.mark.parametrize('folder', [long_run, falling_run], ids=['long-run','falling-run'])
+def test_it_is_told_to_return_as_python_is(folder):
+    ids,returns = returning()[:130],[(2, .4, 1.2), (4.5, 1, 3)]
+    kinds,returned = told_kinds(ids, returns)
+    assert 20<kinds.count(TOLD)<100 and len(returned)==2
+    assert apart(folder, ids, 90, returns=returns)<2e-3
 
 kinds = [(dict(position='none', state=False), torch.float32), (dict(wishes=False, conv=3), torch.float16),
          (dict(clock=False, echo=True, directions=True), torch.bfloat16)]
@@ -70,30 +87,60 @@ def returning():
 logits = torch.randn(391, generator=torch.Generator().manual_seed(1))*3
 draws = [(1,1), (1,.9), (.5,.99), (2,.5), (0,1)]      # temperature, top-p
 code = '''
-const state = new State(), echo = new Echo(), grammar = new Grammar(), all = new Uint8Array(391).fill(1)
+const state = new State(), grammar = new Grammar(), all = new Uint8Array(391).fill(1)
 const keys = i => { state.push(i); const out = new Uint8Array(512); keyClasses(out, state); return [...out] }
-const said = i => { echo.push(i); const h = echo.hint(); return [h.kind, h.keys.sort((a, b) => a - b), h.due, h.touch] }
+const said = echo => i => { echo.push(i); const h = echo.hint(); return [h.kind, h.keys.sort((a, b) => a - b), h.due, h.touch] }
+const told = ([ids, plan]) => { const echo = new Echo(plan), out = ids.map(said(echo)); return [out, echo.returned] }
 const allowed = i => { if (i < 388) grammar.push(i); return [...grammar.allowed()] }
-return {ids: data.players.map(encode), keys: data.piece.map(keys), said: data.piece.map(said), allowed: data.piece.map(allowed),
+return {ids: data.players.map(encode), keys: data.piece.map(keys), told: data.told.map(told), allowed: data.piece.map(allowed),
+  plans: data.seeds.map(o => drawPlan(data.habit, 90, 10, new Random(o))),
   shares: data.draws.map(([temperature, topP]) => probabilities(data.logits, all, temperature, topP))}'''
 
 @pytest.fixture(scope='module')
 def found():
     "What the engine says of all these, in one visit to the browser."
-    return in_browser(code, dict(players=[notes_of(o) for o in players], piece=both, draws=draws, logits=logits.tolist()))
+    told = [(ids, [dict(zip(('when','since','until'), o)) for o in plan]) for ids,plan in streams]
+    data = dict(told=told, seeds=list(range(3000)), habit=HABIT)
+    return in_browser(code, data | dict(players=[notes_of(o) for o in players], piece=both, draws=draws, logits=logits.tolist()))
 
 both = returning()+piece[:400]
+
+def wild(seed):
+    "Ids in any order, of few keys: what is told is often played, left out or missed."
+    return np.random.default_rng(seed).choice([60,62,64,188,TIME_SHIFT+4,TIME_SHIFT+9,TIME_SHIFT+40,366], 500).tolist()
+
+plan = [(3.5, .4, 2.1), (6, 9, 9.5), (7, 1.2, 4), (12, 2, 7), (12.1, 2, 3)]
+many = [(t, t*.6, t*.6+1.5) for t in range(4, 60, 2)]
+streams = [(both, []), (both, plan), *((wild(o), many) for o in range(3))]
 
 def test_notes_become_the_same_ids(found):
     for ids,p in zip(found['ids'], players): assert ids==encode(p).tolist()
 
 def test_the_echo_says_the_same(found):
-    echo,said = Echo(),[]
-    for i in both:
-        echo.push(i)
-        h = echo.hint()
-        said.append([h.kind, sorted(h.keys), h.due, h.touch])
-    assert found['said']==said and {o[0] for o in said}>={0,1,2,3,4,5,6,7}
+    "Found or told, and what became of the returns."
+    kinds,began = set(),[]
+    for (ids,plan),(theirs,returned) in zip(streams, found['told']):
+        echo,said = Echo(planned(plan)),[]
+        for i in ids:
+            echo.push(i)
+            h = echo.hint()
+            said.append([h.kind, sorted(h.keys), h.due, h.touch])
+        assert theirs==said and returned==[vars(o) for o in echo.returned]
+        kinds |= {o[0] for o in said}
+        began += echo.returned
+    assert kinds==set(range(9)) and any(o.missed==4 for o in began) and any(o.right>4 for o in began)
+
+def test_plans_are_drawn_from_the_same_habit(found):
+    ours,theirs = ([[(o.when, o.since, o.until) for o in draw_plan(90, np.random.default_rng(s), 10)] for s in range(3000)],
+                   [[(o['when'], o['since'], o['until']) for o in p] for p in found['plans']])
+    for plan in theirs:
+        assert all(0<=a<b<=t and t-a>=2 and 10<=t<=100-(b-a) for t,a,b in plan)
+        assert all(t+b-a<=u for (t,a,b),(u,_,_) in zip(plan, plan[1:]))
+    def looks(plans):
+        t,a,b = np.array(sum(plans, [])).T
+        how_many = np.bincount([len(o) for o in plans], minlength=9)[:9]/len(plans)
+        return [*how_many, *(f(np.percentile(x, q)) for x,f in ((t, lambda o: o/90), (t-a, np.log), (b-a, np.log)) for q in (10,50,90))]
+    assert np.abs(np.subtract(looks(ours), looks(theirs))).max()<.08
 
 def test_keys_are_described_alike(found):
     theirs = describe_keys(State().trace(torch.tensor([both])))[0].flatten(1)
@@ -130,6 +177,66 @@ def test_what_it_composes_is_well_formed_and_as_long_as_asked():
         held.push(i)
         assert not held.down.any() or (held.steps-held.struck[held.down]).max()<=30
     assert found[2][1][:20]==encode(read_midi(root/'examples/prelude.mid')[:3]).tolist()[:20]
+
+listened = '''
+const bytes = text => Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer
+const model = new Model(data.config, data.files.map(bytes)), take = new Take(model.cfg, data.asked), logits = []
+const draw = take.draw
+take.draw = o => { logits.push([...o]); return draw.call(take, o) }
+for (const i of compose(model, take));
+return [take.given, take.past.ids, logits, take.echo.returned]'''
+
+told = [dict(when=8, since=4.5, until=7), dict(when=2, since=0, until=1.5)]
+loud = [0, 11, 0, 0, 0]
+@pytest.mark.parametrize('asked', [dict(returns=told), dict(directions=loud)], ids=['returns','directions'])
+def test_guidance_agrees_with_a_told_and_an_untold_pass_of_python(asked, tmp_path):
+    "The twin of the engine begins when something is told first; that of Python, at once."
+    torch.manual_seed(2)
+    model = MusicTransformer(ModelConfig(**sizes, conv=3, echo=True, directions=True))
+    for o in model.parameters(): o.data += torch.randn_like(o)*.2
+    model.save_pretrained(tmp_path)
+    primer = notes_of(read_midi(root/'examples/prelude.mid')[:3])
+    given,ids,logits,returned = in_browser(listened, checkpoint_files(tmp_path) |
+        dict(asked=dict(seconds=8, window=32, guidance=2.5, primer=primer) | asked))
+    assert given>32 and len(returned)==len(asked.get('returns', ()))
+    plan = [(o['when'], o['since'], o['until']) for o in reversed(asked.get('returns', []))]
+    model = MusicTransformer.from_pretrained(tmp_path).eval()
+    def passed(directions, plan):
+        "The window of the primer at once, then id by id, as in composing."
+        cache = Cache(32)
+        cache.echoes = [Echo(planned(plan))]
+        cache.echoes[0].directions = directions
+        x = torch.tensor([ids[:given]])
+        with torch.no_grad(): begin = model(x[:,-32:], cache, x[:,:-32])[:,-1]
+        step = Step(model, cache)
+        return torch.cat([begin, *(step([i]) for i in ids[given:-1])])
+    untold = passed([0]*5, [])
+    wanted = guided(passed(asked.get('directions', [0]*5), plan), untold, 2.5)
+    found = torch.tensor(logits)
+    assert found.shape==wanted.shape and (found-wanted).abs().max()<5e-3
+    assert (found-untold).abs().max()>.1
+
+def follower(folder):
+    "A model that plays what it is told, and else any key now and then; and soon lets go of it."
+    model = MusicTransformer(ModelConfig(**sizes, echo=True))
+    for o in model.parameters(): o.data *= 0
+    model.norm.bias.data += 1                          # all that the head and the answer ever hear
+    logits = torch.zeros(391)
+    logits[:128],logits[128:256],logits[286:388] = -3,4,-10 # no wait beyond 0.3 s, no change of touch
+    model.head.weight.data[:] = logits[:,None]/sizes['d_model']
+    model.answer.keys.weight.data[TOLD] = 15/sizes['d_model']
+    model.save_pretrained(folder)
+    return folder
+
+def test_what_is_told_comes_back_and_a_bad_plan_is_refused(tmp_path):
+    p = composed_in_browser(follower(tmp_path), seconds=20, seed=3, guidance=2., returns=[(9, 2, 6)])
+    [back] = p.info['returns']
+    assert 9<=back['when']<=11 and back['right']>=6
+    assert composed_in_browser(tmp_path, seconds=20, seed=3, returns=None)[:8]==p[:8]
+    for bad in ([(3, 4, 5)], [(3, 2, 1)], [(5, 'a', 2)]):
+        with pytest.raises(ValueError, match='since < until'): composed_in_browser(tmp_path, returns=bad)
+    with pytest.raises(ValueError, match='hears no echo'): composed_in_browser(packaged(), returns=[(9, 2, 6)])
+    with pytest.raises(ValueError, match='guidance must lie'): composed_in_browser(tmp_path, guidance=-1)
 
 def test_what_it_does_not_know_is_refused_in_a_sentence():
     bad = [dict(position='relative'), dict(position='sinusoidal'), dict(rooms=3), dict(d_model='wide'), dict(n_heads=3), dict(vocab_size=400),
@@ -214,10 +321,25 @@ def test_a_model_that_hears_directions_is_asked_for_them(tmp_path, page):
     MusicTransformer(ModelConfig(**sizes, echo=True, directions=True)).save_pretrained(tmp_path/'toy')
     page.goto(play_page(tmp_path/'site', tmp_path/'toy', piano=False).as_uri())
     page.get_by_label('composer').select_option('Chopin')
+    assert page.get_by_label('comes back').is_checked() and page.locator('#guidance').input_value()=='1'
+    page.locator('#guidance').select_option('2')
     assert page.get_by_label('loudness').locator('option').all_text_contents()[:3]==['as it likes','under 30','30 to 40']
     page.select_option('#seconds', '10')
     page.locator('#compose:enabled').click()
     until_composed(page)
+
+def test_the_page_says_what_came_back(tmp_path, page):
+    assert not page.locator('#returns').count()       # the packaged model hears no echo
+    page.goto(play_page(tmp_path/'site', follower(tmp_path/'toy'), piano=False).as_uri())
+    page.locator('#seed').fill('4')
+    page.locator('#locked').check()
+    said = []
+    for box in ('check','uncheck'):
+        getattr(page.locator('#returns'), box)()
+        button(page, 'Compose').click()
+        until_composed(page)
+        said.append(page.locator('#state').text_content())
+    assert re.fullmatch(r'Composed. It came back( at \d:\d\d to \d:\d\d,?)+\.', said[0]) and said[1]=='Composed.'
 
 def test_a_device_that_is_slower_than_real_time_says_so_and_waits(site, page, tmp_path):
     "As if each id took 60 ms: a piece does not begin to sound before most of it is there."
