@@ -8,7 +8,7 @@ code = '''
 const bytes = text => Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer
 const model = new Model(data.config, data.files.map(bytes))
 const once = seed => {
-  const take = new Take(model.cfg, {seconds: data.seconds, seed}), began = performance.now()
+  const take = new Take(model.cfg, {...data.asked, seed}), began = performance.now()
   for (const i of compose(model, take));
   return [take.past.ids.length - 1, take.past.steps/100, (performance.now() - began)/1000]
 }
@@ -16,11 +16,14 @@ once(0) // warm
 return data.seeds.map(once)
 '''
 
-def speed(folder):
+def speed(folder, **asked):
     "Print ids a second, and how many times faster than it sounds."
-    runs = in_browser(code, checkpoint_files(folder) | dict(seconds=SECONDS, seeds=SEEDS), timeout=600)
+    data = checkpoint_files(folder) | dict(seeds=SEEDS, asked=dict(seconds=SECONDS) | asked)
+    runs = in_browser(code, data, timeout=600)
     ids,music,took = map(sum, zip(*runs))
     slowest = min(m/t for _,m,t in runs)
-    print(f'{folder}: {ids/took:.0f} ids a second, {music/took:.1f} times real time (the densest piece {slowest:.1f})')
+    print(f'{folder} {asked or ""}: {ids/took:.0f} ids a second, {music/took:.1f} times real time (the densest piece {slowest:.1f})')
 
-for folder in sys.argv[1:] or [packaged(), Path('examples/long-run/weights')]: speed(folder)
+for folder in sys.argv[1:] or [packaged(), Path('examples/long-run/weights')]:
+    speed(folder)
+    if checkpoint_files(folder)['config'].get('echo'): speed(folder, guidance=2, directions=[0,6,0,0,0]) # a twin from the first id on
