@@ -275,8 +275,8 @@ export class Random {
 }
 
 // -- when to go back: `draw_plan`
-// Returns as in real pieces: how many, how far back, how long. `habit` is `HABIT` of echo.py, which was measured; `begin`
-// seconds are there already, and may be gone back to.
+// Returns as in real pieces: how many, how far back, how long. `habit` is the measured `HABIT` of echo.py; `begin` seconds
+// are there already, and may be gone back to.
 export function drawPlan(habit, seconds, begin, random) {
   const out = []
   for (let n = random.poisson(habit.a_minute*seconds/60); n > 0; n--) {
@@ -299,7 +299,7 @@ function planOf(cfg, {returns, seconds, seed}, begin) {
   }
   if (!cfg.echo) throw new Error('This model hears no echo and cannot be told to return; leave returns out.')
   const right = ({when, since, until}) => since >= 0 && until > since && when >= until
-  if (!returns.every(right)) throw new Error('Each return needs when, since and until in seconds: since < until <= when.')
+  if (!returns.every(right)) throw new Error('A return needs when, since, until in seconds: since < until <= when.')
   return inTurn(returns)
 }
 
@@ -454,9 +454,9 @@ function eventsOf(i, past, down) {
   return out
 }
 
-// Compose a take: yields {time, pitch, velocity} as soon as it is known, {time} where only time has passed, and `null` while a
-// primer is read. Times count from the beginning of the primer, whose own events come first, `given`; velocity 0 is a
-// release.
+// Compose a take: yields {time, pitch, velocity} as soon as it is known, {time} where only time has passed, and `null`
+// while a primer is read. Times count from the beginning of the primer, whose own events come first, `given`; at
+// velocity 0 a key is released.
 export function* stream(model, take) {
   const past = new Past([]), down = new Set()
   for (const i of take.past.ids) {

@@ -7,7 +7,8 @@ from conftest import chromium
 from music_transformer.data import Performance
 from music_transformer.echo import Echo, HABIT, Planned, TOLD, draw_plan
 from music_transformer.drawing import guided
-from music_transformer.engine import browser_logits, checkpoint_files, composed_in_browser, in_browser, packaged, play_page
+from music_transformer.engine import browser_logits, checkpoint_files, in_browser
+from music_transformer.engine import composed_in_browser, packaged, play_page
 from music_transformer.generation import Past, probabilities
 from music_transformer.midi import read_midi
 from music_transformer.model import Cache, ModelConfig, MusicTransformer, Step, describe_keys, State
