@@ -275,8 +275,8 @@ export class Random {
 }
 
 // -- when to go back: `draw_plan`
-// Returns as in real pieces: how many, how far back, how long. `habit` is the measured `HABIT` of echo.py; `begin` seconds
-// are there already, and may be gone back to.
+// Returns as in real pieces: how many, how far back, how long. `habit` is what was measured, `HABIT` of echo.py; `begin`
+// seconds are there already, and may be gone back to.
 export function drawPlan(habit, seconds, begin, random) {
   const out = []
   for (let n = random.poisson(habit.a_minute*seconds/60); n > 0; n--) {

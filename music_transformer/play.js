@@ -266,7 +266,7 @@ function save() {
 // How many times what is told may count: as the model learned it, or more.
 function offerGuidance() {
   const times = [...new Set([1, 1.5, 2, 3, PAGE.guidance])].sort((a, b) => a - b)
-  const word = n => n === 1 ? 'as it learned' : `${n} times as much`
+  const word = n => n === 1 ? 'as it learned' : `${n} times`
   $('guidance').append(...times.map(n => new Option(word(n), n, false, n === PAGE.guidance)))
 }
 
