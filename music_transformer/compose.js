@@ -275,7 +275,7 @@ export class Random {
 }
 
 // -- when to go back: `draw_plan`
-// Returns as in real pieces: how many, how far back, how long. `habit` is what was measured, `HABIT` of echo.py; `begin`
+// Returns as in real pieces: how many, how far back, how long. `habit` is `HABIT` of echo.py; `begin`
 // seconds are there already, and may be gone back to.
 export function drawPlan(habit, seconds, begin, random) {
   const out = []
