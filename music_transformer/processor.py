@@ -1,4 +1,4 @@
-"""A performance becomes a sequence of whole numbers and comes back: to within 5 ms and 2 of the 127 velocities, and from then on unchanged.
+"""A performance becomes a sequence of whole numbers and comes back: within 5 ms, within 2 of 127 velocities, and unchanged from then on.
 
 Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 
