@@ -318,12 +318,13 @@ def draw_plan(
     "Returns as in real pieces: how many, how far back, how long."
     out = []
     for _ in range(rng.poisson(3.36*seconds/60)):                       # as measured above, and so below
-        ago,lasts = rng.lognormal(3.4, 1.68),rng.lognormal(1.02, .68)
-        when = rng.uniform(begin, begin+seconds)
-        p = Planned(when, when-ago, when-ago+lasts)
-        meets = any(p.when<o.when+o.until-o.since and o.when<p.when+lasts for o in out)
-        inside = p.since>=0 and p.when+lasts<=begin+seconds
-        if inside and ago>=max(lasts, 2) and not meets: out.append(p)
+        when,lasts = rng.uniform(begin, begin+seconds),rng.lognormal(1.02, .68)
+        ago = rng.lognormal(3.4, 1.68, 50)
+        ago = ago[(ago>=max(lasts, 2)) & (ago<=when)]
+        meets = any(when<o.when+o.until-o.since and o.when<when+lasts for o in out)
+        if not len(ago) or meets or when+lasts>begin+seconds: continue
+        since = when-ago[0]
+        out.append(Planned(when, since, since+lasts))
     return sorted(out, key=lambda o: o.when)
 
 # %% ../nbs/01b_echo.ipynb #7478c077
