@@ -482,12 +482,12 @@ class _InBlocks(torch.autograd.Function):
     def backward(ctx, g):
         q,k,v,o,*kept = ctx.saved_tensors
         off = (g*o).sum(-1, keepdim=True)
-        g1,v1 = torch.cat([g, -off], -1),F.pad(v, (0,1), value=1.).transpose(1,2)
         dq,dk,dv = torch.empty_like(q),torch.zeros_like(k),torch.zeros_like(v)
         for p,(rows,seen) in zip(kept, _blocks(q.shape[1])):
-            ds = torch.bmm(g1[:,rows], v1[:,:,seen]).mul_(p)
-            dv[:,seen] += torch.bmm(p.transpose(1,2), g[:,rows])
-            dk[:,seen] += torch.bmm(ds.transpose(1,2), q[:,rows])
+            ds = torch.bmm(g[:,rows], v[:,seen].transpose(1,2))
+            ds.sub_(off[:,rows]).mul_(p)
+            dv[:,seen].baddbmm_(p.transpose(1,2), g[:,rows])
+            dk[:,seen].baddbmm_(ds.transpose(1,2), q[:,rows])
             dq[:,rows] = torch.bmm(ds, k[:,seen])
         return dq, dk, dv
 
