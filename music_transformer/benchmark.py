@@ -62,15 +62,16 @@ def attention_times(
     repeat:int=7,
     device:str='cpu',
 )->dict: # seconds
-    "Forward and backward: ours, the textbook's, and the best plain causal attention."
+    "Forward and backward: ours, the textbook's, and plain causal attention, ours and PyTorch's."
     d = cfg.d_model//cfg.n_heads
     shape = train.batch_size,cfg.n_heads,train.context,d
     q,k,v = (torch.randn(shape, device=device, requires_grad=True) for _ in range(3))
     e = torch.randn(cfg.n_heads, train.context, d, device=device, requires_grad=True)
     def plain(q, k, v, e): return plain_attention(q, k, v)
+    def torchs(q, k, v, e): return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     def both_ways(f): f(q, k, v, e).sum().backward()
-    ours,textbook,best = (partial(both_ways, f) for f in (rel_attention,dense_attention,plain))
-    return take_turns(repeat, relative=ours, dense=textbook, plain=best)
+    fs = dict(relative=rel_attention, dense=dense_attention, plain=plain, torchs=torchs)
+    return take_turns(repeat, **{k: partial(both_ways, f) for k,f in fs.items()})
 
 # %% ../nbs/08_benchmark.ipynb #8ba8e366
 def _in_bf16(train, device):
@@ -204,6 +205,7 @@ class Ratio:
 BUDGET = dict(
     attention_over_plain=Ratio(
         'relative attention, forward and backward / plain causal attention', 'relative', 'plain', 1.67),
+    torchs_over_plain=Ratio("PyTorch's plain causal attention / ours in blocks", 'torchs', 'plain'),
     dense_over_plain=Ratio("the textbook's dense skew / plain causal attention", 'dense', 'plain'),
     step_speedup=Ratio("a training step: the textbook's / ours", 'textbook', 'ours'),
     step_over_products=Ratio('a training step / its products of weights and ids', 'ours', 'products', 2.),

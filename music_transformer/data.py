@@ -26,7 +26,7 @@ _range = 'pitch must lie in 0-127 and velocity in 1-127, whole numbers both'
 _order = '(start, end, pitch, velocity)'
 
 def _columns(n):
-    "The four columns of rows or of a table of notes."
+    "The four columns of a list of rows, or of a table of notes."
     try:
         if isinstance(n, np.ndarray) and n.dtype.names: return [n[k] for k in note_dtype.names]
         return np.array([tuple(o) for o in n], float).reshape(len(n), 4).T
@@ -34,13 +34,13 @@ def _columns(n):
         raise ValueError(f'these are not rows of {_order}: {e}') from None
 
 def _pitch_first(a, b, c):
-    "Are these columns impossible as (start, end, pitch), and notes of a piano as (pitch, start, end)?"
+    "Do these columns fail as (start, end, pitch), yet fit a piano as (pitch, start, end)?"
     def fit(start, end, pitch, lowest, highest):
         return (end>=start).all() and np.isin(pitch, np.arange(lowest, highest+1)).all()
     return len(a)>0 and not fit(a, b, c, 0, 127) and fit(b, c, a, 21, 108)
 
 def _note_table(n):
-    "Rows or a table of notes as a new array of `note_dtype`; `ValueError` where a number would not survive it."
+    "Rows or a table of notes as a new array of `note_dtype`; `ValueError` for what does not fit in."
     if isinstance(n, np.ndarray) and n.dtype==note_dtype: return n.copy()
     cols = _columns(n)
     if _pitch_first(*cols[:3]):
@@ -61,10 +61,10 @@ class Performance:
 
     def __post_init__(self):
         n = _note_table(self.notes)
-        start,end,loud = n['start'],n['end'],n['velocity']
+        start,end,velocity = n['start'],n['end'],n['velocity']
         if not (np.isfinite(start) & np.isfinite(end) & (start>=0) & (end>=start)).all():
             raise ValueError('a note must start at 0 s or later, and end no earlier than it starts')
-        if (n['pitch']>127).any() or (loud>127).any() or (loud<1).any(): raise ValueError(_range)
+        if (n['pitch']>127).any() or (velocity>127).any() or (velocity<1).any(): raise ValueError(_range)
         n = n[np.lexsort((n['pitch'], start))]
         n.flags.writeable = False
         object.__setattr__(self, 'notes', n)
@@ -85,15 +85,15 @@ PRIMER = ['#0c7554','#0c815e','#228d68','#329873','#3fa47e','#4daf89','#59bb94',
 def shade(
     velocity:np.ndarray, # (...)
 )->np.ndarray: # (...) 0 to 7
-    "Which of the colours a velocity has; pianists seldom leave 20-115."
+    "Which of the eight colours shows a velocity; pianists seldom leave 20-115."
     return np.clip((np.asarray(velocity).astype(int)-20)//12, 0, 7)
 
 def given_and_new(p:Performance)->list: # of (`Performance`, its colours)
-    "The given notes, and the new ones."
-    k,new = p.info.get('primer_notes'),p.info.get('new')
+    "The given notes and the new ones."
+    new,k = p.info.get('new'),p.info.get('primer_notes')
     if new is not None: given = ~new                     # they alternate: see `given`
-    elif k is None: given = p.notes['start']<(p.info.get('new_from') or 0)
-    else: given = np.arange(len(p))<k
+    elif k is not None: given = np.arange(len(p))<k
+    else: given = p.notes['start']<(p.info.get('new_from') or 0)
     return [(replace(p, notes=p.notes[m]),colours) for m,colours in ((given,PRIMER), (~given,COMPOSED))]
 
 # %% ../nbs/00_data.ipynb #c899663a
@@ -101,15 +101,15 @@ def given_and_new(p:Performance)->list: # of (`Performance`, its colours)
 def plot(
     self:Performance,
     ax:object=None, # a matplotlib axis; a new one when `None`
-    wide:float=None, # seconds that it will show; all when `None`
+    wide:float=None, # seconds to show; all when `None`
 ): # the axis
-    "Draw the piano roll: a bar a note, coloured by velocity."
+    "Draw the piano roll: a stripe for each note, coloured by velocity."
     import matplotlib.pyplot as plt
     if ax is None: _,ax = plt.subplots(figsize=(9,2.5), layout='constrained')
     n,wide = self.notes,wide or max(self.seconds, 1)
     for part,colours in given_and_new(self):
         if not len(o := part.notes): continue
-        length = np.maximum(o['end']-o['start']-wide/400, wide/800)
+        length = np.maximum(o['end']-o['start']-wide/400, wide/800) # a gap shows where a key is struck again
         colour = np.array(colours)[shade(o['velocity'])]
         ax.barh(o['pitch'], length, left=o['start'], height=.8, linewidth=0, color=colour)
     lo,hi = (int(n['pitch'].min()),int(n['pitch'].max())) if len(n) else (60,72)
@@ -145,7 +145,7 @@ def transpose(self:Performance,
 
 @patch
 def stretch(self:Performance,
-    factor:float, # 1.05 is 5 % slower
+    factor:float, # 1.05 makes it last 5 % longer
 )->Performance:
     "The same music slower or faster."
     if not 0<factor<np.inf: raise ValueError(f'factor must be finite and above 0, not {factor}')
@@ -158,7 +158,7 @@ def stretch(self:Performance,
 def __getitem__(self:Performance,
     s:slice, # seconds: `p[10:20]`, `p[:5]`, `p[-30:]`
 )->Performance:
-    "The notes that start inside, counted from the slice's own beginning and silent at its end."
+    "The notes that start inside the slice, timed from its beginning and cut off at its end."
     if not isinstance(s, slice) or s.step is not None: raise TypeError('slice a Performance by seconds: p[10:20]')
     t = self.seconds
     begin = 0. if s.start is None else s.start
@@ -172,7 +172,7 @@ def __getitem__(self:Performance,
 
 @patch
 def __add__(self:Performance, other:Performance)->Performance:
-    "`other` begins when `self` has fallen silent."
+    "This music, and `other` as soon as it has fallen silent."
     n = other.notes.copy()
     for k in ('start','end'): n[k] += self.seconds
     return replace(self, notes=np.concatenate([self.notes, n]), info={})
@@ -180,7 +180,7 @@ def __add__(self:Performance, other:Performance)->Performance:
 # %% ../nbs/00_data.ipynb #0bb51700
 @patch
 def to_pretty_midi(self:Performance): # a `pretty_midi.PrettyMIDI`
-    "One piano, one millisecond a tick."
+    "One piano, with a tick of one millisecond."
     import pretty_midi
     pm = pretty_midi.PrettyMIDI(resolution=500, initial_tempo=120)
     piano = pretty_midi.Instrument(program=0, name=self.title.encode('latin-1', 'replace').decode('latin-1'))
@@ -190,7 +190,7 @@ def to_pretty_midi(self:Performance): # a `pretty_midi.PrettyMIDI`
 
 @patch(cls_method=True)
 def from_pretty_midi(cls:Performance, pm:object, title:str='')->Performance:
-    "All instruments but drums, as one piano, with the pedals applied: see `midi`, which brings it."
+    "All instruments but drums, as one piano, with the pedals applied; `midi` holds the code."
     import_module('music_transformer.midi')
     return cls.from_pretty_midi(pm, title)
 
@@ -200,7 +200,7 @@ _corpus = 'content_split Corpus corpus download_maestro MIDI_NAMES Piece'.split(
 _moved = dict(midi=_midi, corpus=_corpus)
 
 def __getattr__(name):
-    "Names that have a room of their own by now."
-    for room,names in _moved.items():
-        if name in names: return getattr(import_module(f'music_transformer.{room}'), name)
+    "Names that live in other modules now."
+    for module,names in _moved.items():
+        if name in names: return getattr(import_module(f'music_transformer.{module}'), name)
     raise AttributeError(f'module music_transformer.data has no attribute {name}')

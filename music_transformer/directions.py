@@ -20,8 +20,8 @@ from .processor import elapsed, touches, NOTE_OFF, TIME_SHIFT, STEP
 DIRECTIONS = 'notes_per_second','loudness','height','sounding'
 AHEAD = 1000 # steps: ten seconds
 
-def _told(ids):
-    "The step after each id, the keys down; summed so far: strikes, their velocities and pitches, steps times keys."
+def _running_sums(ids):
+    "The step after each id, the keys down; sums so far: strikes, their velocities and pitches, keys times steps."
     now = elapsed(ids)
     strike,release = ids<NOTE_OFF,(ids>=NOTE_OFF) & (ids<TIME_SHIFT)
     down = np.cumsum(strike*1-release)
@@ -34,7 +34,7 @@ def ahead(
     ids:ArrayLike, # (N,) one piece, as `encode` writes it
 )->np.ndarray: # (N, 4) float32: `DIRECTIONS` of what follows each id; NaN where nothing does
     "What the next ten seconds hold, from each place of a piece."
-    now,down,sums = _told(np.asarray(ids).astype(np.int64))
+    now,down,sums = _running_sums(np.asarray(ids).astype(np.int64))
     steps = np.minimum(AHEAD, now[-1]-now)                       # fewer where the piece ends
     last = np.searchsorted(now, now+steps, side='right')-1       # the last id that is no later
     strikes,velocity,pitch,held = sums[:,last]-sums
@@ -102,7 +102,7 @@ def window(self:Ahead,
     n:int,     # may reach beyond it
     up:int=0,  # semitones by which the window is transposed
 )->np.ndarray: # (n, 5) int64 classes, the composer last
-    "What may be told of a stretch."
+    "What may be told of a window."
     at = np.arange(begin, begin+n)
     inside = (at>=0) & (at<len(self))
     at = at.clip(0, len(self)-1)
@@ -127,13 +127,13 @@ class Wish:
     loudness:float = setting(0., 'ask for about this mean velocity', least=0, most=127)
     height:float = setting(0., 'ask for about this mean pitch, 60 being middle C', least=0, most=127)
     sounding:float = setting(0., 'ask for about so many keys to sound at once', least=0, most=40)
-    composer:str = setting('', f'ask for the company of {", ".join(COMPOSERS[:-1])} or {COMPOSERS[-1]}')
+    composer:str = setting('', f'ask for music like that of {", ".join(COMPOSERS[:-1])} or {COMPOSERS[-1]}')
 
     def __post_init__(self): check(self)
 
 # %% ../nbs/01d_directions.ipynb #ea05f5ee
 def _timeline(name, wish):
-    "A wish as a list of (second, value). `ValueError` says what is wrong with it."
+    "A wish as a list of (second, class); `ValueError` says what is wrong with it."
     pairs = [(0, wish)] if isinstance(wish, (int,float,str)) or wish is None else list(wish)
     wanted = f'{name} must be a value or a list of (second, value)'
     try: pairs = [(float(when), value) for when,value in pairs]
@@ -145,7 +145,7 @@ def _timeline(name, wish):
 def _class(name, value)->int:
     "The class of a wished value; 0 where nothing is said."
     if value is None: return 0
-    Wish(**{name: value})                # in its range?
+    Wish(**{name: value})                # refuses what is out of range
     if not value: return 0
     if name=='composer':
         found = composer_class(str(value))

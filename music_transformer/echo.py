@@ -1,4 +1,4 @@
-"""Where the last few notes have been played before in this piece, and what came next that time: exact, cheap, and as old as the piece.
+"""Where the last few notes were played before in this piece, and what came next that time: exact, cheap, and reaching back to the first bar.
 
 Docs: https://music-transformer.github.io/music_transformer/echo.html.md"""
 
@@ -17,7 +17,7 @@ from fastcore.basics import patch
 from .processor import elapsed, touches, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP
 
 # %% ../nbs/01b_echo.ipynb #857bb9b2
-GROUP = 4 # steps of 10 ms: strikes no later than this after a group's first belong to it
+GROUP = 4 # steps, so 40 ms: strikes at most this much later than a group's first belong to it
 
 @dataclass
 class Group:
@@ -30,9 +30,9 @@ class Group:
     def touch(self)->int: return round(sum(self.touches)/len(self.touches))
 
 # %% ../nbs/01b_echo.ipynb #0dbbc510
-# kind, groups, by intervals
+# kind, groups, by intervals or not; the most trusted first
 _ways = (5, 8, False), (4, 6, False), (3, 4, False), (7, 8, True), (6, 6, True), (2, 3, False), (1, 2, False)
-TOLD = 8     # the kind of an echo that is not found but told: see below
+TOLD = 8     # the kind of an echo that is not found, but told: see below
 N_KINDS = 9  # kind 0 is no echo
 
 class Memory:
@@ -42,21 +42,21 @@ class Memory:
     def hear(self,
         top:int, # the highest key of a group
     )->tuple:    # kind, the group that is echoed, semitones from there to here
-        "Add a group, and look up what may follow it."
+        "Add a group, and look up what followed the last time."
         self.tops.append(top)
         found = (0, 0, 0)
-        for kind,n,moved in _ways:
+        for kind,n,by_intervals in _ways:
             if n>len(self.tops): continue
             line = tuple(self.tops[-n:])
-            if moved: line = tuple(b-a for a,b in zip(line, line[1:]))
-            after = self.led.get(line)
+            if by_intervals: line = tuple(b-a for a,b in zip(line, line[1:]))
+            after = self.led.get(line)                 # the group that followed it last
             if after and not found[0]: found = kind,after,top-self.tops[after-1]
             self.led[line] = len(self.tops)
         return found
 
 # %% ../nbs/01b_echo.ipynb #1ab9187c
 class Echo:
-    "What the piece so far says of what comes next."
+    "What the piece so far says about what comes next."
     def __init__(self,
         plan:tuple|list=(), # returns that are told when their time comes: see "A plan of returns"
     ):
@@ -78,11 +78,12 @@ class Echo:
             self.now += i-TIME_SHIFT+1
             if self.open and self.now>self.groups[-1].start+GROUP: self.finish()
 
-    def follow_plan(self): "So far there is none."
+    def follow_plan(self): "There is none yet: see below."
 
 # %% ../nbs/01b_echo.ipynb #45d6ced6
 @patch
 def strike(self:Echo, key:int):
+    "Add a key to the group, or begin one with it."
     if not self.open: self.groups.append(Group(self.now))
     self.open = True
     self.groups[-1].keys.append(key)
@@ -90,6 +91,7 @@ def strike(self:Echo, key:int):
 
 @patch
 def finish(self:Echo):
+    "Close the group, and look up what it echoes."
     self.open = False
     self.kind,self.source,self.up = self.memory.hear(max(self.groups[-1].keys))
     self.follow_plan()
@@ -131,7 +133,7 @@ class Echoes:
     up: np.ndarray     # (G+1,) int8: semitones from there to here
 
     def __post_init__(self):
-        "Everything in as few bytes as it needs: an hour of music is a million ids."
+        "Keep each in as few bytes as it needs: MAESTRO has some 140,000 ids an hour."
         kinds = dict(now='i4', last='i4', start='i4', struck='u1', touch='u1', kind='u1', source='i4', up='i1')
         for k,kind in kinds.items(): setattr(self, k, getattr(self, k).astype(kind, copy=False))
 
@@ -175,9 +177,9 @@ def raised(
     "Transpose sets of keys."
     out = np.zeros_like(keys)
     for u in np.unique(up).tolist():
-        to,since = slice(max(u,0), 128+min(u,0)),slice(max(-u,0), 128-max(u,0))
         at = np.flatnonzero(up==u)
-        out[at,to] = keys[at,since]
+        before,after = slice(max(-u,0), 128-max(u,0)),slice(max(u,0), 128+min(u,0))
+        out[at,after] = keys[at,before]
     return out
 
 @patch
@@ -187,7 +189,7 @@ def window(
     n:int,     # may reach beyond it
     up:int=0,  # semitones by which the window is transposed
 )->dict:       # keys (n, 128) uint8; kind, due, touch (n,) int64
-    "What is echoed after each id of a stretch."
+    "What is echoed after each id of a window."
     at = np.arange(begin, begin+n)
     inside = (at>=0) & (at<len(self))
     at = at.clip(0, len(self)-1)
@@ -208,7 +210,7 @@ class Return:
     n: int       # how many groups
     up: int = 0  # semitones from there to here
 
-_least = {3:4, 4:6, 5:8, 6:6, 7:8} # groups that a match of each kind has in common
+_in_common = {3:4, 4:6, 5:8, 6:6, 7:8} # groups that a match of each kind shares
 
 def returns(
     e:Echoes,    # of one piece
@@ -219,7 +221,7 @@ def returns(
     while now<end:
         first = now
         now += 1
-        heard = _least.get(int(e.kind[first]))     # groups to `first`, itself included, that are as before
+        heard = _in_common.get(int(e.kind[first]))     # groups up to `first` that are as before
         if not heard: continue
         up = e.up[first]
         while now<end and e.kind[now] and e.source[now]==e.source[now-1]+1 and e.up[now]==up: now += 1
@@ -231,7 +233,7 @@ def returns(
 def stretches(
     e:Echoes,
     gap:int=8,     # groups that may lie between two returns
-    drift:int=4,   # groups by which the earlier stretch may have been longer or shorter there
+    drift:int=4,   # groups by which the earlier music may be longer or shorter there
     apart:float=2, # seconds between a place and its return, at least
 )->list:           # of `Return`
     "Returns as a listener counts them: with a few notes changed."
@@ -242,19 +244,20 @@ def stretches(
         else: out[-1].n = max(out[-1].n, r.begin+r.n-out[-1].begin)
     return out
 
-def _goes_on(a, b, gap, drift):
+def _goes_on(a, b, gap, drift)->bool:
+    "Whether return `b` goes on where `a` broke off."
     moved = (b.begin-b.source)-(a.begin-a.source)
     return a.up==b.up and b.begin-a.begin-a.n<=gap and abs(moved)<=drift
 
 # %% ../nbs/01b_echo.ipynb #4f6d51d2
 GIVE_UP = 4 # groups in a row that were not as told
-LONG = 12   # groups of a stretch that is worth telling
+LONG = 12   # groups; a shorter stretch is not told
 
 def move_on(
     tops:ArrayLike, # the top key of each earlier group
-    source:int, # the one that was told
-    top:int,    # what was played, at the height of the earlier place
-)->tuple:       # the group that comes next there; whether what was played was as told
+    source:int, # the one that was due
+    top:int,    # the top key that was played, transposed back
+)->tuple:       # the group that is due next; whether this one was as told
     "Keep step with an earlier stretch."
     for at in range(source, min(source+3, len(tops))):
         if tops[at]==top: return at+1, True
@@ -304,7 +307,7 @@ def stream_echoes(
 class Planned:
     "A return that is to come, in seconds from the beginning."
     when: float
-    since: float  # what it takes up begins here
+    since: float  # what it repeats begins here
     until: float  # and ends here
 
 HABIT = dict(
@@ -336,7 +339,7 @@ class Told:
     when: float      # seconds
     since: float     # seconds
     until: int       # step at which the earlier stretch ends
-    source: int      # the group that comes next
+    source: int      # the group that is due
     played: int = 0  # groups since it began
     right: int = 0   # of these, with the top key that was told
     missed: int = 0  # since the last of those
@@ -354,7 +357,7 @@ def begin_told(self:Echo, p:Planned):
 
 @patch
 def go_on_told(self:Echo):
-    "A group was finished: what comes next in the earlier stretch?"
+    "After a group: what is due next, if anything?"
     t = self.told
     t.source,right = move_on(self.memory.tops[:-1], t.source, self.memory.tops[-1])
     t.played += 1
@@ -366,7 +369,7 @@ def go_on_told(self:Echo):
 # %% ../nbs/01b_echo.ipynb #9fae755b
 @patch
 def follow_plan(self:Echo):
-    "After each group: begin, go on with or end a return that is planned."
+    "After each group: go on with a planned return, or begin one."
     if self.told: self.go_on_told()
     elif self.plan and self.now*STEP>=self.plan[0].when: self.begin_told(self.plan.pop(0))
     if self.told: self.kind,self.source,self.up = TOLD,self.told.source,0

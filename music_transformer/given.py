@@ -330,6 +330,7 @@ def effective(
 # %% ../nbs/04c_given.ipynb #9294f7ba
 class Cloud:
     "Takes of the same piece, weighed against each other."
+    least = .5 # of the takes: fewer effective ones are resampled
     def __init__(self, particle:Particle, n:int, seed:int):
         self.takes = [particle]+[deepcopy(particle) for _ in range(n-1)] # those that are not over
         self.gen = torch.Generator().manual_seed(seed)
@@ -370,7 +371,7 @@ def move(self:Cloud, logits:Tensor)->list: # rows of those that go on
     self.takes = [self.takes[i] for i in rows]
     if len(rows)<2: return rows
     ahead = self.ahead()
-    if effective(ahead)>=len(rows)/2: return rows
+    if effective(ahead)>=self.least*len(rows): return rows
     return [rows[i] for i in self.resample(ahead)]
 
 # %% ../nbs/04c_given.ipynb #0c8f7c6e

@@ -22,25 +22,25 @@ from .files import write_file
 
 # %% ../nbs/00a_midi.ipynb #5cd720d9
 def _changes(*columns):
-    "Where a row differs from the one before it; the first does."
+    "Where a row differs from the row before; the first always does."
     return np.append(True, np.logical_or.reduce([o[1:]!=o[:-1] for o in columns]))[:len(columns[0])]
 
 def next_strike(
     start:np.ndarray, # (N,) strikes, in any unit of time
     pitch:np.ndarray, # (N,)
-    last:float|np.ndarray, # what to say where there is none
+    last:float|np.ndarray, # the answer where it is not struck again
 )->np.ndarray:        # (N,)
-    "When each note's pitch is next struck, later than itself."
+    "When each note's pitch is next struck, at a later moment."
     order = np.lexsort((start, pitch))
     s,p = start[order],pitch[order]
     new = _changes(s, p)
-    i = np.append(np.flatnonzero(new), 0)[np.cumsum(new)]           # the next place where the row is another
+    i = np.append(np.flatnonzero(new), 0)[np.cumsum(new)]           # where the next other row begins
     out = np.empty_like(s)
     out[order] = np.where((p[i]==p) & (i>0), s[i], last)
     return out
 
 def _later(times, t, last):
-    "For each moment of `t` the first later one of `times`, which are in order; `last` if there is none."
+    "For each moment of `t`, the first of the sorted `times` after it; `last` where there is none."
     return np.append(times, last)[np.searchsorted(times, t, side='right')]
 
 # %% ../nbs/00a_midi.ipynb #bfca6b12
@@ -50,7 +50,7 @@ def sustain(
     pitch:np.ndarray, # (N,)
     time:np.ndarray,  # (P,) moments of controller 64, in order
     value:np.ndarray, # (P,) its values; 64 and above is down
-    last:float=None,  # the end of the piece; of these notes and messages when `None`
+    last:float=None,  # the end of the piece; when `None`, the last release or message
 )->np.ndarray:        # (N,) when each note falls silent
     "Let each note released under the pedal sound until the pedal goes up or its own pitch is struck again."
     if not len(time) or not len(end): return end
@@ -71,7 +71,7 @@ def sostenuto(
     value:np.ndarray, # (P,) its values; 64 and above is down
     last:float,       # the end of the piece
 )->np.ndarray:        # (N,) when each note is let go
-    "Let the keys that are down as the middle pedal goes down sound until it comes up, or until they are struck again."
+    "Let keys that are down when the middle pedal goes down sound until it comes up, or until they are struck again."
     down = value>=64
     moves = np.diff(down, prepend=False)
     press,lift = time[moves & down],time[moves & ~down]
@@ -83,7 +83,7 @@ def sostenuto(
     return np.where(caught, np.maximum(end, np.minimum(up, again)), end)
 
 def _is_down(start, end, pitch, moment):
-    "Whether the key of each note is down at a moment of that note's own."
+    "Whether each note's key is down at the moment given for that note."
     out = np.zeros(len(start), bool)
     for p in np.unique(pitch):
         mine = np.flatnonzero(pitch==p)
@@ -95,10 +95,10 @@ def _is_down(start, end, pitch, moment):
 
 # %% ../nbs/00a_midi.ipynb #907715ae
 class MidiError(ValueError):
-    "A file that cannot be read as a piano performance. The message is one sentence that says why."
+    "A file that cannot be read as a piano performance; the message says why in one sentence."
 
 def _number(raw, at):
-    "The number that begins at a place, seven bits a byte, and the place after it."
+    "The number that begins at `at`, seven bits a byte, and the place after it."
     n = 0
     for i in range(at, at+4):
         n = n<<7 | raw[i]&127
@@ -106,14 +106,14 @@ def _number(raw, at):
     raise MidiError('a number runs on and on')
 
 # %% ../nbs/00a_midi.ipynb #c510fc9d
-META = 0xff00 # and the kind: what happens, where it is said beside the music
+META = 0xff00 # a meta event (a tempo, a port, the end) is this plus its kind
 _tempo,_port,_end = META+0x51,META+0x21,META+0x2f
 
 def _size(raw, at, status):
-    "Of an event that is no channel's: what happens, how many bytes of data it has, and where these begin."
+    "For an event of no channel: what happens, how many bytes of data it has, and where they begin."
     if status==0xff: return META+raw[at], *_number(raw, at+1)
-    if status in (0xf0,0xf7): return status, *_number(raw, at)        # a maker's own
-    if status>=0xf8: return status, 0, at                             # meant for a wire, left in by some programs
+    if status in (0xf0,0xf7): return status, *_number(raw, at)        # a manufacturer's own
+    if status>=0xf8: return status, 0, at                             # meant for a live cable, left in by some programs
     raise MidiError('it holds a message that no file may hold')
 
 # %% ../nbs/00a_midi.ipynb #ab67fbb1
@@ -121,7 +121,7 @@ def events(
     body:bytes, # what follows `MTrk` and the length
 ): # yields (ticks since the beginning, what happens, its data): a status byte of a channel, or `META` and a kind
     "The events of a track, in order. `MidiError` where one makes no sense."
-    raw = body+bytes(8)                                               # the last one may reach beyond: see below
+    raw = body+bytes(8)                                               # room for a last event that overruns: see below
     at = tick = running = 0
     while at<len(body):
         wait,at = _number(raw, at)
@@ -130,9 +130,9 @@ def events(
         if what>127: at += 1
         else: what = running                                          # left out: as before
         if what>=0xf0: what,size,at = _size(raw, at, what)
-        elif what: running,size = what,1 if what>>5==6 else 2
+        elif what: running,size = what,(1 if what>>5==6 else 2)         # one byte for a program or pressure, else two
         else: raise MidiError('an event has no status')
-        if what==_end: return                                         # what stands behind it is no part of the track
+        if what==_end: return                                         # whatever follows is no part of the track
         data = raw[at:at+size]
         at += size
         if what<0xf0 and max(data)>127: raise MidiError('a byte of data is above 127')
@@ -142,7 +142,7 @@ def events(
 # %% ../nbs/00a_midi.ipynb #97af3037
 @dataclass
 class Track:
-    "What a track tells of its notes; times in ticks."
+    "What a track says about its notes; times in ticks."
     strikes: list = field(default_factory=list) # of [start, end or -1, voice, pitch, velocity]
     told: list = field(default_factory=list)    # of (tick, voice, controller, value)
     tempo: list = field(default_factory=list)   # of (tick, microseconds a beat from there on)
@@ -152,11 +152,11 @@ _damper,_sostenuto,_all_sound_off,_reset = 64,66,120,121 # controllers
 
 def _tells(control)->bool:
     "Whether a controller has a say in when a note ends."
-    return control in (_damper,_sostenuto) or control>119 and control!=122
+    return control in (_damper,_sostenuto) or (control>119 and control!=122)
 
 # %% ../nbs/00a_midi.ipynb #14ff295a
 def _release(sounding:list, tick:int)->list:
-    "End what sounds on a key; what goes on sounding."
+    "End what sounds on a key, and return what sounds on."
     before = [o for o in sounding if o[0]<tick]
     for o in before or sounding: o[1] = tick
     return [o for o in sounding if o[1]<0]
@@ -168,14 +168,14 @@ def read_track(
     t,port,sounding = Track(),0,defaultdict(list)
     for tick,what,data in events(body):
         kind,voice = what>>4,port<<4|what&15
-        if kind in (8,9):
+        if kind in (8,9):                                 # note_off, note_on
             t.last = tick
             key = voice,data[0]
             if kind==8 or not data[1]: sounding[key] = _release(sounding[key], tick)
             else:
                 t.strikes.append([tick, -1, voice, *data])
                 sounding[key].append(t.strikes[-1])
-        elif kind==11 and _tells(data[0]):
+        elif kind==11 and _tells(data[0]):                # a controller
             t.last = tick
             t.told.append((tick, voice, *data))
         elif what==_tempo and len(data)==3: t.tempo.append((tick, int.from_bytes(data, 'big')))
@@ -191,7 +191,8 @@ def ticks_to_seconds(
 )->np.ndarray:        # seconds, float64
     "Seconds since the file's beginning, at 120 beats a minute until told otherwise."
     order = np.argsort(at, kind='stable')
-    at,us = np.append(0, at[order]).astype(float), np.append(500_000, tempo[order]).astype(float)
+    at = np.append(0, at[order]).astype(float)
+    us = np.append(500_000, tempo[order]).astype(float)
     begins = np.append(0, np.cumsum(np.diff(at)*us[:-1]))                     # microseconds * tpq at each change
     i = np.searchsorted(at, ticks, side='right') - 1
     return (begins[i] + (ticks-at[i])*us[i]) / (tpq*1e6)
@@ -199,10 +200,10 @@ def ticks_to_seconds(
 # %% ../nbs/00a_midi.ipynb #cce36f07
 _max_bytes = 2**23       # no performance comes near it
 _max_seconds = 24*3600
-_frames = {24: 24, 25: 25, 29: 30_000/1001, 30: 30} # a second; 29 says 29.97
+_frames = {24: 24, 25: 25, 29: 30_000/1001, 30: 30} # frames a second; 29 stands for 29.97
 
 def _clock(division):
-    "Ticks a beat, and whether it is the tempo that says how long a beat is."
+    "Ticks a beat, and whether the tempo says how long a beat is."
     if not division: raise MidiError('its clock stands still')
     if division<0x8000: return division,True
     frames,ticks = 256-(division>>8),division&255
@@ -211,7 +212,7 @@ def _clock(division):
 
 # %% ../nbs/00a_midi.ipynb #58f5e041
 def _track_bodies(raw, pos):
-    "What each track holds. Chunks of other names are passed over, and so is whatever follows the last one."
+    "The bytes of each track; chunks of other names are passed over."
     while raw[pos:pos+4]:
         name,size = raw[pos:pos+4],int.from_bytes(raw[pos+4:pos+8], 'big')
         begin,end = pos+8,pos+8+size
@@ -221,7 +222,7 @@ def _track_bodies(raw, pos):
         pos = end
 
 def _tracks(raw):
-    "What `_clock` says, and what `read_track` says of each track."
+    "What `_clock` says of the header, and a `Track` for each track."
     if len(raw)<14: raise MidiError('it ends in its header')
     _,size,kind,n,division = unpack('>4sIHHH', raw[:14])
     if size<6: raise MidiError('it ends in its header')
@@ -234,7 +235,7 @@ def _tracks(raw):
 
 # %% ../nbs/00a_midi.ipynb #c7a15e92
 def _silent(start, end, pitch, told, last):
-    "When the notes of a voice fall silent, by (time, controller, value) of its controllers 64, 66 and 120 to 127."
+    "When the notes of a voice fall silent; `told` holds time, controller and value of its controller messages."
     time,control,value = told
     off = (control>119) & (control!=_reset)
     end = np.minimum(end, _later(time[off], start, last))
@@ -254,12 +255,13 @@ def _by_pedals(strikes, tracks):
     told = np.array([o for t in tracks for o in t.told], np.int64).reshape(-1, 4)
     told = told[np.argsort(told[:,0], kind='stable')]
     for v in np.unique(told[:,1]):
-        mine,his = voice==v,told[told[:,1]==v]
-        end[mine] = _silent(start[mine], end[mine], pitch[mine], his[:,[0,2,3]].T, last)
+        mine = voice==v
+        its = told[told[:,1]==v][:,[0,2,3]].T
+        end[mine] = _silent(start[mine], end[mine], pitch[mine], its, last)
     return end
 
 def _notes(tpq, in_tempo, tracks):
-    "Notes as they sound, and what was merged and left out."
+    "The notes as they sound, and what was merged and left out."
     tempo = np.array([o for t in tracks for o in t.tempo if in_tempo], np.int64).reshape(-1, 2)
     if (tempo[:,1]==0).any(): raise MidiError('its clock stands still')
     strikes = np.array([o for t in tracks for o in t.strikes], np.int64).reshape(-1, 5).T
@@ -268,12 +270,12 @@ def _notes(tpq, in_tempo, tracks):
     notes['start'] = ticks_to_seconds(start, *tempo.T, tpq)
     notes['end'] = ticks_to_seconds(_by_pedals(strikes, tracks), *tempo.T, tpq)
     notes['pitch'],notes['velocity'] = pitch,velocity
-    drum = voice&15==9
+    drum = (voice & 15)==9                               # channel 10, counted from 0
     return notes[~drum],dict(instruments=len(np.unique(voice[~drum])), drum_notes=int(drum.sum()))
 
 # %% ../nbs/00a_midi.ipynb #26fb595a
 def _bytes_of(src):
-    "All bytes of a file; of a larger one than any performance, enough to see that."
+    "The bytes of a file; where it is too large, only enough of them to see that."
     if isinstance(src, (str,Path)):
         with open(src, 'rb') as f: return f.read(_max_bytes+1)
     if isinstance(src, (bytes,bytearray,memoryview)): return bytes(src)
@@ -284,7 +286,7 @@ def _bytes_of(src):
     return raw
 
 def _unwrapped(raw, what):
-    "The MIDI file inside a RIFF file, whose chunks have an even length."
+    "The MIDI file inside a RIFF file, whose chunks are padded to an even length."
     pos = 12
     while raw[pos:pos+8]:
         name,size = raw[pos:pos+4],int.from_bytes(raw[pos+4:pos+8], 'little')
@@ -339,20 +341,20 @@ def from_pretty_midi(
 
 # %% ../nbs/00a_midi.ipynb #f7477feb
 def _one_a_millisecond(n):
-    "Of strikes of one pitch that a file cannot tell apart, the loudest velocity and the latest end."
+    "Merge strikes of one pitch within a millisecond: the loudest velocity, the latest end."
     if not len(n): return n.copy()
     n = n[np.lexsort((n['start'], n['pitch']))]
     first = np.flatnonzero(_changes(n['pitch'], np.rint(n['start']*1000)))
     out = n[first]
     for k in ('end','velocity'): out[k] = np.maximum.reduceat(n[k], first)
-    for k in ('start','end'): out[k] = np.rint(out[k]*1000)/1000        # whole ones, so that what lasts one keeps it
+    for k in ('start','end'): out[k] = np.rint(out[k]*1000)/1000        # whole milliseconds: a note of one keeps it
     return out
 
 def write_midi(
     p:Performance,
     path:str|Path, # where; an existing file is replaced whole
 )->Path:
-    "Write `p` as a standard MIDI file: a note at a time on each pitch, each of them a millisecond at least."
+    "Write `p` as a standard MIDI file: one note at a time on each pitch, none shorter than a millisecond."
     n = _one_a_millisecond(p.notes)
     again = next_strike(n['start'], n['pitch'], np.inf)
     n['end'] = np.maximum(np.minimum(n['end'], again), n['start']+.001)

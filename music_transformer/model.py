@@ -449,6 +449,55 @@ def select(self:Cache, rows:list):
     chosen = [self.echoes[i] for i in rows]
     self.echoes = [deepcopy(o) if chosen.count(o)>1 else o for o in chosen]
 
+# %% ../nbs/02_model.ipynb #71f1fa0a
+_BLOCK = 64 # queries at a time, to fit a CPU's cache
+
+def _blocks(T):
+    "For each block of queries: its rows, and those of the keys that it sees."
+    for i in range(0, T, _BLOCK):
+        t = min(i+_BLOCK, T)
+        yield slice(i, t), slice(0, t)
+
+def _block_probs(q, k):
+    "The probabilities of a block (G, n, t); the last of its queries is at the last key."
+    n = q.shape[1]
+    s = torch.bmm(q, k.transpose(1,2))
+    s[:,:,-n:] += q.new_full((n,n), -torch.inf).triu(1)
+    return torch.softmax(s, -1)
+
+# %% ../nbs/02_model.ipynb #7b197a23
+class _InBlocks(torch.autograd.Function):
+    "q (G, T, d), scaled already; k, v (G, T, d)."
+    @staticmethod
+    def forward(ctx, q, k, v):
+        o,kept = torch.empty_like(v),[]
+        for rows,seen in _blocks(q.shape[1]):
+            p = _block_probs(q[:,rows], k[:,seen])
+            o[:,rows] = torch.bmm(p, v[:,seen])
+            kept.append(p)
+        ctx.save_for_backward(q, k, v, o, *kept)
+        return o
+
+    @staticmethod
+    def backward(ctx, g):
+        q,k,v,o,*kept = ctx.saved_tensors
+        off = (g*o).sum(-1, keepdim=True)
+        dq,dk,dv = torch.empty_like(q),torch.zeros_like(k),torch.zeros_like(v)
+        for p,(rows,seen) in zip(kept, _blocks(q.shape[1])):
+            ds = torch.bmm(g[:,rows], v[:,seen].transpose(1,2))
+            ds.sub_(off[:,rows]).mul_(p)
+            dv[:,seen].baddbmm_(p.transpose(1,2), g[:,rows])
+            dk[:,seen].baddbmm_(ds.transpose(1,2), q[:,rows])
+            dq[:,rows] = torch.bmm(ds, k[:,seen])
+        return dq, dk, dv
+
+# %% ../nbs/02_model.ipynb #0d082397
+def _learn_in_blocks(q, k, v):
+    "Causal attention on a CPU, for which gradients will be asked."
+    q = (q*q.shape[-1]**-.5).to(v.dtype)
+    flat = [x.flatten(0,1) for x in (q, k.to(v.dtype), v)]
+    with torch.autocast('cpu', enabled=False): return _InBlocks.apply(*flat).view(q.shape)
+
 # %% ../nbs/02_model.ipynb #a3b33682
 def plain_attention(
     q:Tensor, # (B, H, T, d), the last T positions
@@ -457,6 +506,7 @@ def plain_attention(
 )->Tensor:    # (B, H, T, d)
     "Causal attention without positions."
     T,S = q.shape[2],k.shape[2]
+    if T==S>1 and q.device.type=='cpu' and q.requires_grad: return _learn_in_blocks(q, k, v)
     if T==S: return F.scaled_dot_product_attention(q, k, v, is_causal=True)
     mask = None
     if T>1: mask = torch.ones(T, S, dtype=torch.bool, device=q.device).tril(S-T)

@@ -1,4 +1,4 @@
-"""A performance becomes a sequence of whole numbers and comes back: to within 5 ms and 2 of the 127 velocities, and from then on unchanged.
+"""A performance becomes a sequence of whole numbers and comes back: within 5 ms, within 2 of 127 velocities, and unchanged from then on.
 
 Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 
@@ -42,7 +42,7 @@ def on_grid(
     pitch:np.ndarray,    # (N,)
     velocity:np.ndarray, # (N,)
 )->tuple: # the same four, sorted by (pitch, on), one note at a time on each pitch
-    "Settle what one string can do: merge strikes inside a step, give each note a step, end it at the next strike."
+    "What one string can do: merge strikes inside a step, give each note a step, end it at its next strike."
     order = np.lexsort((on, pitch))
     on,off,pitch,velocity = (o[order].astype(np.int64) for o in (on,off,pitch,velocity))
     if not len(on): return on,off,pitch,velocity
@@ -58,7 +58,7 @@ def on_grid(
 
 # %% ../nbs/01_processor.ipynb #adde903d
 def _in_order(p):
-    "Time, strike or not, pitch and velocity bin of all events; at one time ends before strikes, low before high."
+    "Time, strike or not, pitch and velocity bin of each event; at one time ends before strikes, low before high."
     n = p.notes
     on,off,pitch,velocity = on_grid(np.rint(n['start']/STEP), np.rint(n['end']/STEP), n['pitch'], n['velocity'])
     strike = np.repeat([False,True], len(on))
@@ -97,13 +97,13 @@ def touches(
     ids:np.ndarray, # (N,) int64
 )->np.ndarray:      # (N,)
     "The velocity bin in force after each id: the last so far, 16 before any."
-    loud = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
-    bins = np.append(16, ids[loud]-VELOCITY)
-    return bins[np.searchsorted(loud, np.arange(len(ids)), side='right')]
+    changes = np.flatnonzero((ids>=VELOCITY) & (ids<PAD))
+    bins = np.append(16, ids[changes]-VELOCITY)
+    return bins[np.searchsorted(changes, np.arange(len(ids)), side='right')]
 
 # %% ../nbs/01_processor.ipynb #84c9dd87
 def _checked(ids):
-    "Any ids as whole numbers (N,). `ValueError` for what is none of the vocabulary."
+    "Any ids as whole numbers (N,); `ValueError` for one outside the vocabulary."
     given = np.asarray(ids).reshape(-1)
     ids = given.astype(np.int64)
     if not (ids==given).all(): raise ValueError('ids must be whole numbers')
@@ -113,7 +113,7 @@ def _checked(ids):
 def decode(
     ids:ArrayLike, # any ids: array, list or tensor
 )->Performance:
-    "Turn ids into a performance. Never fails on ids of the vocabulary: what makes no sense is passed over."
+    "Turn ids into a performance; whatever makes no sense is passed over."
     ids = _checked(ids)
     now = elapsed(ids)
     key = np.flatnonzero(ids<TIME_SHIFT)                                # the note_ons and note_offs
