@@ -259,10 +259,10 @@ export class Random {
     return (t >>> 0)/2**32
   }
 
-  // A normal number (Box and Muller 1958).
-  normal(mean, deviation) {
+  // A number whose logarithm is normal (Box and Muller 1958).
+  lognormal(mean, deviation) {
     const far = Math.sqrt(-2*Math.log(1 - this.next()))
-    return mean + deviation*far*Math.cos(2*Math.PI*this.next())
+    return Math.exp(mean + deviation*far*Math.cos(2*Math.PI*this.next()))
   }
 
   // How often what happens `mean` times on average has happened: waits are drawn until they fill the time.
@@ -280,11 +280,12 @@ export class Random {
 export function drawPlan(habit, seconds, begin, random) {
   const out = []
   for (let n = random.poisson(habit.a_minute*seconds/60); n > 0; n--) {
-    const [ago, lasts] = [habit.ago, habit.lasts].map(o => Math.exp(random.normal(...o)))
-    const when = begin + seconds*random.next(), since = when - ago
-    const inside = since >= 0 && when + lasts <= begin + seconds
+    const when = begin + seconds*random.next(), lasts = random.lognormal(...habit.lasts)
+    const agos = Array.from({length: habit.tries}, () => random.lognormal(...habit.ago))
+    const ago = agos.find(o => o >= Math.max(lasts, habit.apart) && o <= when)
     const meets = out.some(o => when < o.when + o.until - o.since && o.when < when + lasts)
-    if (inside && ago >= Math.max(lasts, habit.apart) && !meets) out.push({when, since, until: since + lasts})
+    if (!ago || meets || when + lasts > begin + seconds) continue
+    out.push({when, since: when - ago, until: when - ago + lasts})
   }
   return inTurn(out)
 }

@@ -310,11 +310,12 @@ class Planned:
     since: float  # what it repeats begins here
     until: float  # and ends here
 
-HABIT = dict(
+HABIT = dict(          # as measured above
     a_minute=3.36,     # returns
     ago=(3.4, 1.68),   # the logarithm of seconds: mean, standard deviation
     lasts=(1.02, .68), # the same
-    apart=2)           # seconds between a place and its return, at least
+    apart=2,           # seconds between a place and its return, at least
+    tries=50)          # draws of `ago`, of which the first that fits is taken
 
 def draw_plan(
     seconds:float, # of music
@@ -324,12 +325,13 @@ def draw_plan(
     "Returns as in real pieces: how many, how far back, how long."
     out = []
     for _ in range(rng.poisson(HABIT['a_minute']*seconds/60)):
-        ago,lasts = (rng.lognormal(*HABIT[k]) for k in ('ago','lasts'))
-        when = rng.uniform(begin, begin+seconds)
-        p = Planned(when, when-ago, when-ago+lasts)
-        meets = any(p.when<o.when+o.until-o.since and o.when<p.when+lasts for o in out)
-        inside = p.since>=0 and p.when+lasts<=begin+seconds
-        if inside and ago>=max(lasts, HABIT['apart']) and not meets: out.append(p)
+        when,lasts = rng.uniform(begin, begin+seconds),rng.lognormal(*HABIT['lasts'])
+        ago = rng.lognormal(*HABIT['ago'], HABIT['tries'])
+        ago = ago[(ago>=max(lasts, HABIT['apart'])) & (ago<=when)]
+        meets = any(when<o.when+o.until-o.since and o.when<when+lasts for o in out)
+        if not len(ago) or meets or when+lasts>begin+seconds: continue
+        since = when-ago[0]
+        out.append(Planned(when, since, since+lasts))
     return sorted(out, key=lambda o: o.when)
 
 # %% ../nbs/01b_echo.ipynb #7478c077
