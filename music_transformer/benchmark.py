@@ -6,7 +6,8 @@ Docs: https://music-transformer.github.io/music_transformer/benchmark.html.md"""
 
 # %% auto #0
 __all__ = ['BUDGET', 'LARGE', 'dense_attention', 'take_turns', 'attention_times', 'step_fn', 'products_fn', 'step_times',
-           'loop_times', 'reading_fn', 'event_times', 'generation_times', 'Ratio', 'benchmark', 'show', 'measure']
+           'loop_times', 'reading_fn', 'event_times', 'generation_times', 'tails_times', 'Ratio', 'benchmark', 'show',
+           'measure']
 
 # %% ../nbs/08_benchmark.ipynb #bd8fd3c2
 import time
@@ -22,7 +23,7 @@ from .settings import ROW, SEED_RECIPE, TrainConfig
 from .processor import SOS, PAD
 from .model import MusicTransformer, ModelConfig, plain_attention, rel_attention
 from .training import Run, Log, best_precision, keep_memory, make_optimizers, token_loss
-from .generation import compose, Ending, Sampling, Take
+from .generation import compose, generate, Ending, Sampling, Take
 
 # %% ../nbs/08_benchmark.ipynb #4a3af525
 def dense_attention(
@@ -185,6 +186,16 @@ def generation_times(
     ids = torch.randint(0, PAD, (1, window), device=device)
     return t|take_turns(recomputed=partial(model, ids))
 
+# %% ../nbs/08_benchmark.ipynb #4feb03c4
+def tails_times(
+    model:MusicTransformer,
+    seconds:float=60,
+    repeat:int=3,
+)->dict: # seconds
+    "A piece whose end is one of eight tails, and one that ends as it comes."
+    def piece(tails): return partial(generate, model, seconds, seed=1, tails=tails)
+    return take_turns(repeat, eight_tails=piece(8), one_tail=piece(1))
+
 # %% ../nbs/08_benchmark.ipynb #3a7ea087
 @dataclass
 class Ratio:
@@ -215,6 +226,7 @@ BUDGET = dict(
     of_eight_tokens_per_s=Ratio('eight pieces at once: events a second', 'pieces', 'eight'),
     packaged_tokens_per_s=Ratio('composing with the packaged model: events a second', 'one', 'its_event'),
     packaged_over_reading=Ratio('its event / reading its weights and its cache once', 'its_event', 'its_reading', 2.5),
+    tails_over_one=Ratio('a minute, its end one of eight tails / as it comes', 'eight_tails', 'one_tail', 1.25),
     recomputed_tokens_per_s=Ratio('composing without a cache: events a second', 'one', 'recomputed'),
     event_over_reading=Ratio('an event / reading the weights and the cache once', 'event', 'reading', 2.5),
     late_over_early=Ratio('an event late in a piece of 10,000 / an early one', 'late', 'early', 1.1),
@@ -226,23 +238,25 @@ BUDGET = dict(
 LARGE = ModelConfig(d_model=512, n_layers=6, n_heads=8, d_ff=2048, max_distance=2048) # about 20 M parameters
 
 # %% ../nbs/08_benchmark.ipynb #1a4be61b
-def _all_times(cfg, train, rounds, events, tokens, device):
+def _all_times(cfg, train, rounds, events, tokens, seconds, device):
     "Everything that the rows need, in seconds."
     t = dict(one=1, pieces=8, tokens=train.context*train.batch_size)
     t |= attention_times(cfg, train, rounds, device)
     t |= step_times(cfg, train, rounds, device)
     t |= loop_times(cfg, train, rounds+1)
     t |= generation_times(cfg, tokens, events, device)
-    packaged = event_times(MusicTransformer.from_pretrained(device=device), events)
-    return t|{f'its_{k}': v for k,v in packaged.items()}
+    packaged = MusicTransformer.from_pretrained(device=device)
+    t |= tails_times(packaged, seconds)
+    its = event_times(packaged, events)
+    return t|{f'its_{k}': v for k,v in its.items()}
 
 # %% ../nbs/08_benchmark.ipynb #20ae2d89
 def _quick_times(device):
     cfg = ModelConfig.seed(d_model=64, n_layers=2, n_heads=2, max_distance=128)
-    return _all_times(cfg, TrainConfig(**SEED_RECIPE|dict(context=128)), 1, 5, 400, device)
+    return _all_times(cfg, TrainConfig(**SEED_RECIPE|dict(context=128)), 1, 5, 400, 2, device)
 
 def _full_times(device):
-    t = _all_times(ModelConfig.seed(), TrainConfig(**SEED_RECIPE), 7, 200, 10_000, device)
+    t = _all_times(ModelConfig.seed(), TrainConfig(**SEED_RECIPE), 7, 200, 10_000, 60, device)
     if device=='cuda': t['large'] = loop_times(LARGE, TrainConfig(context=2048, batch_size=32))['tokens_per_s']
     return t
 
