@@ -324,7 +324,7 @@ def compose(
     model:MusicTransformer,
     takes:list,      # `Take`s that begin with the same ids
     window:int=None, # ids the model looks back on; its `max_distance` when `None`
-    guidance:float=1., # how many times what the takes are told counts: see below
+    guidance:float=1., # how many times what the takes are told counts: see above
 ): # yields the ids drawn, one for each take that was not over
     "Move takes on, one id at a time, until all are over."
     cache,small = Cache(window or model.cfg.max_distance),model.n_params<6e6
