@@ -172,9 +172,9 @@ def test_best_is_the_best_by_validation(store, tmp_path, monkeypatch):
     looks = [r for r in read_metrics(tmp_path/'run') if 'val_loss' in r]
     assert all(r['val_part']=='whole' for r in looks)
     e = evaluate(MusicTransformer.from_pretrained(tmp_path/'run/best'), store, 'validation', context=32)
-    assert abs(e['nats_per_token']-min(r['val_loss'] for r in looks))<1e-3
+    assert e['nats_per_token']==pytest.approx(min(r['val_loss'] for r in looks), rel=.02)             # training looks in bf16 where there is bf16
     final = evaluate(MusicTransformer.from_pretrained(tmp_path/'run/final'), store, 'validation', context=32)
-    assert abs(final['nats_per_token']-looks[-1]['val_loss'])<1e-3
+    assert final['nats_per_token']==pytest.approx(looks[-1]['val_loss'], rel=.02)
 
 def test_a_list_of_pieces_is_evaluated_as_a_store(store):
     model = MusicTransformer(cfg).eval()
