@@ -155,7 +155,7 @@ def flex_attend(
     "Relative attention as one fused kernel."
     T,S,M = q.shape[2],k.shape[2],e.shape[1]
     q1 = q*q.shape[-1]**-.5
-    r = q1 @ e.to(q.dtype).mT                                      # (B, H, T, M), nearest first
+    r = q1 @ e.to(q.dtype).mT                                        # (B, H, T, M), nearest first
     def past(b, h, i, j): return j<=i+S-T
     def score(s, b, h, i, j):
         ago = i+S-T-j
