@@ -62,6 +62,8 @@ def winnow(
     return np.unique(np.arange(len(windows))+nearest)
 
 # %% ../nbs/06a_originality.ipynb #1c4320fb
+_HASH,_GAP,_TONE = 11,7,3 # the lowest bit of each part of a mark; its pace begins at 0
+
 def marks(
     ids:ArrayLike, # (N,) a piece
 )->np.ndarray: # (M,) uint32
@@ -71,12 +73,8 @@ def marks(
     at = winnow(h)
     gap = np.diff(at, prepend=-1)-1
     tone = key[at]%12
-    packed = h[at].astype(np.int64)<<11 | gap.clip(0, 15)<<7 | tone<<3 | _pace(step, at)
+    packed = h[at].astype(np.int64)<<_HASH | gap.clip(0, 15)<<_GAP | tone<<_TONE | _pace(step, at)
     return packed.astype(np.uint32)
-
-def _unpacked(marks)->tuple:
-    "Hash, distance from the one before, pitch class and pace."
-    return marks>>11, (marks>>7 & 15)+1, marks>>3 & 15, marks & 7
 
 def _pace(step, at):
     "How long nine notes last, in eight classes, two to each doubling from a sixth of a second on."
@@ -93,8 +91,9 @@ class Index:
     minutes: np.ndarray # longest shared run in each minute of music it has never met, in order
 
     def __post_init__(self):
-        self.hash,gap,self.tone,self.pace = _unpacked(self.marks)
+        self.hash = self.marks>>_HASH
         self.piece = np.repeat(np.arange(len(self.count)), self.count)
+        gap = (self.marks>>_GAP & 15)+1
         walked = np.append(0, gap.cumsum(dtype=np.int64))
         before = walked[np.cumsum(self.count)-self.count]          # as each piece begins
         self.at = walked[1:]-before[self.piece]-1                  # the note that each begins at
@@ -211,10 +210,10 @@ def shared_runs(
 def _run(index, key, step, here, mark)->Run:
     "The run that a chain of hits belongs to."
     first,last = int(here[0]),int(here[-1])
-    origin = mark[0]
-    up = int(key[first]-index.tone[origin])%12
+    origin,m = mark[0],index.marks[mark]
+    up = int(key[first]-(m[0]>>_TONE & 15))%12
     if up>6: up -= 12
-    slower = _pace(step, here)-index.pace[mark]
+    slower = _pace(step, here)-(m & 7)
     rare = index.spread[index.hash[mark]]<COMMON
     return Run(n=last-first+GRAM+1, here=first, piece=int(index.piece[origin]), there=int(index.at[origin]), up=up,
                in_time=bool(abs(slower).max()<=1), common=not rare.any())
