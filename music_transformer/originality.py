@@ -108,7 +108,7 @@ class Index:
 
     def __repr__(self): return f'<Index of {len(self.names)} pieces, {len(self.marks):,} marks>'
 
-# %% ../nbs/06a_originality.ipynb #07102461
+# %% ../nbs/06a_originality.ipynb #cefeea1c
 def _named(row):
     "Composer and title, as far as they are known."
     if row.composer: return f'{row.composer}: {row.title}'
@@ -118,6 +118,7 @@ def _of_split(store, split):
     "Which pieces of a store are in a split."
     return [i for i,o in enumerate(store.pieces) if o.split==split]
 
+# %% ../nbs/06a_originality.ipynb #07102461
 def build_index(
     store:TokenStore,
 )->Index: # of the training split, with the other splits for comparison
@@ -255,9 +256,9 @@ def originality(
                        share=_covered(own, len(key)), kin=kin, kinship=kinship,
                        chance=_chance(index, longest, p.seconds), p=p, names=index.names)
 
-# %% ../nbs/06a_originality.ipynb #847697ec
 def _longest(runs)->int: return max([o.n for o in runs], default=0)
 
+# %% ../nbs/06a_originality.ipynb #847697ec
 def _covered(runs, n)->float:
     "The share of `n` notes that lie in runs."
     inside = np.zeros(n, bool)
