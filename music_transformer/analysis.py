@@ -160,9 +160,11 @@ def cost(
     read = np.diff([r['tokens'] for r in rows], prepend=0)
     speeds = [r['tokens_per_s'] for r in rows]
     seconds = float((read/speeds).sum())
+    memory = max(r['memory_gb'] for r in rows)
     a_pass = next((r['tokens']/r['epoch'] for r in rows if r['epoch']), None)   # a few steps more
+    passes = a_pass and tokens/a_pass
     return dict(steps=steps, tokens=tokens, minutes=seconds/60, tokens_per_s=tokens/seconds,
-                memory_gb=max(r['memory_gb'] for r in rows), tokens_in_pass=a_pass, passes=a_pass and tokens/a_pass)
+                memory_gb=memory, tokens_in_pass=a_pass, passes=passes)
 
 # %% ../nbs/06_analysis.ipynb #87eba5b1
 def _looks(rows)->list:
@@ -243,7 +245,8 @@ def loss_by_position(
     if not at:
         longest = max(map(len, pieces), default=0)
         raise ValueError(f'pieces must hold one of more than context ({context}) ids; the longest has {longest}')
-    spans = [at[i] for i in np.linspace(0, len(at)-1, min(windows, len(at))).astype(int)]
+    chosen = np.linspace(0, len(at)-1, min(windows, len(at))).astype(int)
+    spans = [at[i] for i in chosen]
     total = np.zeros(context)
     for (ids,begin,end),logp in zip(spans, foresee(model, spans, context, 8)):
         total += measure(logp, ids[begin:end]).nats
@@ -330,14 +333,15 @@ def half_within(
 # %% ../nbs/06_analysis.ipynb #b0129755
 def _plot_back(axs, w, at, edges, n):
     "The attention of each head by distance, the first `n` blue; the line is a head that looks at everything alike."
-    alike = np.tri(len(at))/np.arange(1, len(at)+1)[:,None]
+    alike = np.tri(len(at))
+    alike /= alike.sum(1, keepdims=True)
     [line] = look_back([alike], at, edges)
-    half = half_within(w, at)
-    for h,share in enumerate(look_back(w, at, edges)):
+    heads = zip(axs, look_back(w, at, edges), half_within(w, at))
+    for h,(ax,share,half) in enumerate(heads):
         highest = max(.01, *share[1:], *line[1:])
-        axs[h].stairs(share, edges, fill=True, color='C0' if h<n else 'C1')
-        axs[h].stairs(line, edges, color='k', alpha=.6)
-        axs[h].set(yticks=[], ylim=(0,1.15*highest), title=f'half within {half[h]:.3g}')
+        ax.stairs(share, edges, fill=True, color='C0' if h<n else 'C1')
+        ax.stairs(line, edges, color='k', alpha=.6)
+        ax.set(yticks=[], ylim=(0,1.15*highest), title=f'half within {half:.3g}')
 
 # %% ../nbs/06_analysis.ipynb #c3ad47cd
 def plot_attention(
@@ -367,12 +371,14 @@ def end_chances(
 )->tuple: # (N,) and (M,): natural logarithms of the chance of `eos` at the ends, and wherever else nothing sounds
     "How likely an end is, in the last window of each piece and in one from its middle."
     spans = [(ids, max(len(ids)-context, 1), len(ids)) for ids in pieces]
-    spans += [(ids, len(ids)//2-context, len(ids)//2) for ids in pieces if len(ids)>2*context+1]
-    ends,others = [],[]
+    spans += [(ids, middle-context, middle) for ids in pieces if (middle := len(ids)//2)>context]
+    chance,is_end = [],[]
     for (ids,begin,end),logp in zip(spans, foresee(model, spans, context)):
-        at = begin+np.flatnonzero(_silence(ids)[begin-1:end-1])
-        for k in at: (ends if ids[k]==EOS else others).append(float(logp[k-begin,EOS]))
-    return np.array(ends),np.array(others)
+        silent = _silence(ids)[begin-1:end-1]          # after the id before
+        chance += logp[silent,EOS].tolist()
+        is_end += (ids[begin:end][silent]==EOS).tolist()
+    chance,is_end = np.array(chance),np.array(is_end, bool)
+    return chance[is_end], chance[~is_end]
 
 def _silence(ids):
     "After which ids the last key that was down has just come up."
@@ -414,14 +420,16 @@ def features(
 )->dict: # name: (N,) values
     "What is counted in a performance: see `feature_names`; times in seconds."
     n = p.notes
-    keys,tones = n['pitch'].tolist(),(n['pitch']%12).tolist()
+    keys = n['pitch'].tolist()
+    tones = (n['pitch']%12).tolist()
+    variety = [len({*tones[i:i+16]}) for i in range(len(n)-15)]
     struck = np.arange(1, len(n)+1)
     over = np.searchsorted(np.sort(n['end']), n['start'], side='right')
     return dict(
         pitch=keys, pitch_class=tones, velocity=n['velocity'],
         duration=n['end']-n['start'], onset_interval=np.diff(n['start']),
         density=np.bincount(n['start'].astype(int)), polyphony=struck-over,
-        repetition=_returns(keys), variety=[len({*tones[i:i+16]}) for i in range(len(n)-15)])
+        repetition=_returns(keys), variety=variety)
 
 # %% ../nbs/06_analysis.ipynb #28c4a779
 def _grid(lo, hi, n):
@@ -514,9 +522,10 @@ def _shades(ax, v, low, high, rows, columns, size=10):
     ax.imshow(v, cmap='Greens', vmin=low, vmax=high, aspect='auto')
     ax.set_xticks(range(len(columns)), columns, fontsize=size)
     ax.set_yticks(range(len(rows)), rows, fontsize=size)
+    dark = low+.7*(high-low)
     for (i,j),x in np.ndenumerate(v):
-        dark = x>low+.7*(high-low)
-        ax.text(j, i, f'{x:.2f}', ha='center', va='center', fontsize=size, color='w' if dark else 'k')
+        colour = 'w' if x>dark else 'k'
+        ax.text(j, i, f'{x:.2f}', ha='center', va='center', fontsize=size, color=colour)
 
 # %% ../nbs/06_analysis.ipynb #6d8bf70a
 def plot_overlaps(
@@ -555,7 +564,8 @@ def overlap_ceiling(
 )->tuple: # two of name: number, with the `mean` of all
     "How much some real performances have in common with the others: mean and deviation over many ways to choose them."
     if not 0<n<len(real): raise ValueError(f'n must lie in 1-{len(real)-1}, so that there are others, not {n}')
-    chosen = np.random.default_rng(0).random((draws, len(real))).argsort(1)<n
+    order = np.random.default_rng(0).random((draws, len(real))).argsort(1)
+    chosen = order<n                                   # (draws, N), n in each row
     drawn = {k: _common(_shares(chosen@c), _shares(~chosen@c)) for k,c in _counts(real).items()}
     return _numbers(drawn, np.mean), _numbers(drawn, np.std)
 
@@ -581,8 +591,9 @@ def sweep(
 def _plot_settings(ax, r, k, name, size=8):
     "One overlap of each setting: the temperatures up, the top-p across; the best is bold."
     rows,top = r['rows'],r['ceiling'][k]
-    ts,ps = (list(dict.fromkeys(o[by] for o in rows)) for by in ('temperature','top_p'))
-    v = np.reshape([o['overlap'][k] for o in rows], (len(ts), len(ps)))
+    ts = list(dict.fromkeys(o['temperature'] for o in rows))
+    ps = list(dict.fromkeys(o['top_p'] for o in rows))
+    v = np.array([o['overlap'][k] for o in rows]).reshape(len(ts), len(ps))
     _shades(ax, v, .9*v.min(), top, ts, ps, size)
     ax.texts[v.argmax()].set_weight('bold')
     ax.set_title(f'{name} ({top:.2f})', fontsize=size+1)
@@ -599,9 +610,10 @@ def plot_sweep(
     for k,name in feature_names.items(): _plot_settings(axs[k], r, k, name)
     large = axs['mean']
     _plot_settings(large, r, 'mean', 'mean of all', 11)
+    default = Sampling.temperature,Sampling.top_p
     for o,text in zip(r['rows'], large.texts):
         text.set_text(f"{o['overlap']['mean']:.3f}\n± {o['noise']['mean']:.3f}")
-        if (o['temperature'],o['top_p'])==(Sampling.temperature,Sampling.top_p): text.set_bbox(_FRAME)
+        if (o['temperature'],o['top_p'])==default: text.set_bbox(_FRAME)
     large.set(xlabel='top-p', ylabel='temperature (dashed: the defaults)')
     return fig
 

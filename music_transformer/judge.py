@@ -28,9 +28,11 @@ def groups(
     p:Performance,
 )->np.ndarray: # (G,) the number of each group's first note
     "Where notes begin together."
-    start,first = p.notes['start'].tolist(),[]
-    for n,t in enumerate(start):
-        if not first or t>start[first[-1]]+TOGETHER: first.append(n)
+    first,begin = [],-np.inf
+    for n,t in enumerate(p.notes['start'].tolist()):
+        if t<=begin+TOGETHER: continue
+        first.append(n)
+        begin = t
     return np.array(first, int)
 
 def top_line(p:Performance)->tuple: # when (G,), which key (G,)
@@ -81,29 +83,28 @@ def holes(p:Performance)->np.ndarray: # seconds
 
 STRETCH = 9. # seconds
 
-def _stretches(p):
-    "The numbers of the notes in each full stretch."
-    which = p.notes['start']//STRETCH
-    return [np.flatnonzero(which==k) for k in range(int(p.seconds//STRETCH))]
-
 def held(p:Performance)->np.ndarray: # (S,)
     "The share of notes in each stretch that outlast the second group after them; NaN of an empty stretch."
     n,first = p.notes,groups(p)
     second = np.append(n['start'][first], [np.inf, np.inf])[2:]      # when the second group after each begins
-    own = np.searchsorted(first, np.arange(len(n)), side='right')-1
+    own = np.searchsorted(first, np.arange(len(n)), side='right')-1  # each note's group
     outlasts = n['end']>second[own]
-    shares = [outlasts[o].mean() if len(o) else np.nan for o in _stretches(p)]
-    return np.array(shares)
+    stretch = (n['start']//STRETCH).astype(int)
+    full = int(p.seconds//STRETCH)                                   # the rest of the piece is no stretch
+    notes = np.bincount(stretch, minlength=full)[:full]
+    long = np.bincount(stretch[outlasts], minlength=full)[:full]
+    return np.divide(long, notes, out=np.full(full, np.nan), where=notes>0)
 
 # %% ../nbs/06b_judge.ipynb #3c39136d
 def two_hands(p:Performance)->float:
     "The share of three-second stretches with notes both below the G under middle C and from it up."
-    start,end,low = p.notes['start'],p.notes['end'],p.notes['pitch']<55
-    found = []
+    start,end = p.notes['start'],p.notes['end']
+    low = p.notes['pitch']<55
+    both = []
     for t in np.arange(0, max(p.seconds-3, 1), 3):
-        now = (start<t+3) & (end>t)
-        found.append(low[now].any() and not low[now].all())
-    return float(np.mean(found))
+        now = low[(start<t+3) & (end>t)]
+        both.append(now.any() and not now.all())
+    return float(np.mean(both))
 
 # %% ../nbs/06b_judge.ipynb #6cc5830e
 NAMES = dict(
@@ -149,7 +150,9 @@ def _drift(n, fifth):
 def _breath(share):
     "What follows a dry stretch."
     dry = np.flatnonzero(share[:-1]<.2)
-    return dict(wet_again=float((share[dry+1]>=.5).mean())) if len(dry) else {}
+    if not len(dry): return {}
+    wet = share[dry+1]>=.5
+    return dict(wet_again=float(wet.mean()))
 
 # %% ../nbs/06b_judge.ipynb #1c9d3cbf
 def table(
@@ -174,7 +177,7 @@ def _interval(values)->tuple:
 # %% ../nbs/06b_judge.ipynb #aff8b945
 def show_table(found:dict)->str: # what `table` gave
     "The table as text."
-    names = list(next(iter(found.values())))
+    names = next(iter(found.values()))
     rows = [('', *names)]
     for k,by_group in found.items(): rows.append((NAMES[k], *map(_cell, by_group.values())))
     wide = '{:40}' + '{:>24}'*len(names)
@@ -188,9 +191,9 @@ def _cell(interval):
 # %% ../nbs/06b_judge.ipynb #b6044b92
 def _standard(pieces:list)->np.ndarray: # (N, F)
     "The features of pieces, standardised; what is not known counts as the mean."
-    rows = [list(features(p).values()) for p in pieces]
-    known = np.array([k!='after' for k in NAMES])              # known only where something came back
-    x = np.ma.masked_invalid(np.array(rows, float)[:,known])
+    found = [features(p) for p in pieces]
+    names = [k for k in NAMES if k!='after']                   # known only where something came back
+    x = np.ma.masked_invalid([[o[k] for k in names] for o in found])
     spread = np.maximum(x.std(0).filled(1), 1e-9)
     return ((x-x.mean(0))/spread).filled(0)
 
@@ -233,7 +236,7 @@ def minutes(
     n:int=0, # so many at most, evenly spread; all when 0
 )->list: # of `Performance`
     "One minute of each piece of a split: its last, so that it has an end."
-    store.split(split)
+    store.split(split)                                         # complains if there are none
     rows = [i for i,o in enumerate(store.pieces) if o.split==split and o.seconds>=60]
     if 0<n<len(rows):
         chosen = np.linspace(0, len(rows)-1, n).astype(int)

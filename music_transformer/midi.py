@@ -13,6 +13,7 @@ import io
 from typing import BinaryIO
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
+from operator import itemgetter
 from pathlib import Path
 from struct import unpack
 import numpy as np
@@ -130,7 +131,9 @@ def events(
         if what>127: at += 1
         else: what = running                                          # left out: as before
         if what>=0xf0: what,size,at = _size(raw, at, what)
-        elif what: running,size = what,(1 if what>>5==6 else 2)         # one byte for a program or pressure, else two
+        elif what:
+            running = what
+            size = 1 if what>>5==6 else 2                             # one byte for a program or pressure, else two
         else: raise MidiError('an event has no status')
         if what==_end: return                                         # whatever follows is no part of the track
         data = raw[at:at+size]
@@ -165,9 +168,11 @@ def read_track(
     body:bytes, # what follows `MTrk` and the length
 )->Track:
     "The notes, pedals and tempo changes of a track. `MidiError` where an event makes no sense."
-    t,port,sounding = Track(),0,defaultdict(list)
+    t,port = Track(),0
+    sounding = defaultdict(list)
     for tick,what,data in events(body):
-        kind,voice = what>>4,port<<4|what&15
+        kind = what>>4
+        voice = port<<4 | what&15
         if kind in (8,9):                                 # note_off, note_on
             t.last = tick
             key = voice,data[0]
@@ -205,21 +210,29 @@ _frames = {24: 24, 25: 25, 29: 30_000/1001, 30: 30} # frames a second; 29 stands
 def _clock(division):
     "Ticks a beat, and whether the tempo says how long a beat is."
     if not division: raise MidiError('its clock stands still')
-    if division<0x8000: return division,True
-    frames,ticks = 256-(division>>8),division&255
+    if division<0x8000: return division, True
+    frames = 256-(division>>8)
+    ticks = division&255                                # a frame
     if frames not in _frames or not ticks: raise MidiError('its clock counts neither beats nor the frames of a film')
-    return _frames[frames]*ticks/2,False
+    return _frames[frames]*ticks/2, False
 
 # %% ../nbs/00a_midi.ipynb #58f5e041
+def _chunks(raw, pos, riff=False):
+    "Name, beginning and end of each chunk from `pos` on. RIFF writes the lowest byte first, and pads to even length."
+    while pos<len(raw):
+        begin = pos+8
+        size = int.from_bytes(raw[pos+4:begin], 'little' if riff else 'big')
+        end = begin+size
+        yield raw[pos:pos+4], begin, end
+        pos = end+end%2 if riff else end
+
 def _track_bodies(raw, pos):
     "The bytes of each track; chunks of other names are passed over."
-    while raw[pos:pos+4]:
-        name,size = raw[pos:pos+4],int.from_bytes(raw[pos+4:pos+8], 'big')
-        begin,end = pos+8,pos+8+size
+    for name,begin,end in _chunks(raw, pos):
         if name==b'MThd': return                         # another piece begins
-        if name==b'MTrk' and end>len(raw): raise MidiError('it is cut short')
-        if name==b'MTrk': yield raw[begin:end]
-        pos = end
+        if name!=b'MTrk': continue
+        if end>len(raw): raise MidiError('it is cut short')
+        yield raw[begin:end]
 
 def _tracks(raw):
     "What `_clock` says of the header, and a `Track` for each track."
@@ -237,41 +250,47 @@ def _tracks(raw):
 def _silent(start, end, pitch, told, last):
     "When the notes of a voice fall silent; `told` holds time, controller and value of its controller messages."
     time,control,value = told
-    off = (control>119) & (control!=_reset)
-    end = np.minimum(end, _later(time[off], start, last))
+    reset = control==_reset
+    keys_off = (control>119) & ~reset
+    sound_off = control==_all_sound_off
     def foot(pedal):
-        mine = (control==pedal) | (control==_reset)
-        return time[mine],np.where(control==pedal, value, 0)[mine]
+        its = reset | (control==pedal)
+        return time[its],np.where(reset, 0, value)[its]              # a reset lifts it
+    end = np.minimum(end, _later(time[keys_off], start, last))
     end = sostenuto(start, end, pitch, *foot(_sostenuto), last)
     end = sustain(start, end, pitch, *foot(_damper), last)
-    return np.minimum(end, _later(time[control==_all_sound_off], start, last))
+    return np.minimum(end, _later(time[sound_off], start, last))
 
 # %% ../nbs/00a_midi.ipynb #ee58d525
-def _by_pedals(strikes, tracks):
-    "The ticks at which the strikes of all tracks fall silent."
-    last = max(o.last for o in tracks)
+def _by_pedals(strikes, told, last):
+    "The ticks at which strikes fall silent, those of each voice by its own pedals; `last` is the end of the piece."
     start,end,voice,pitch,_ = strikes
     end = np.where(end<0, last, end)
-    told = np.array([o for t in tracks for o in t.told], np.int64).reshape(-1, 4)
-    told = told[np.argsort(told[:,0], kind='stable')]
-    for v in np.unique(told[:,1]):
-        mine = voice==v
-        its = told[told[:,1]==v][:,[0,2,3]].T
-        end[mine] = _silent(start[mine], end[mine], pitch[mine], its, last)
+    time,owner,control,value = told[:,np.argsort(told[0], kind='stable')]
+    for v in np.unique(owner):
+        mine,its = voice==v,owner==v
+        messages = time[its],control[its],value[its]
+        end[mine] = _silent(start[mine], end[mine], pitch[mine], messages, last)
     return end
+
+def _columns(tracks, name, n):
+    "The lists called `name` of all tracks as one table, (n, N)."
+    rows = [o for t in tracks for o in getattr(t, name)]
+    return np.array(rows, np.int64).reshape(-1, n).T
 
 def _notes(tpq, in_tempo, tracks):
     "The notes as they sound, and what was merged and left out."
-    tempo = np.array([o for t in tracks for o in t.tempo if in_tempo], np.int64).reshape(-1, 2)
-    if (tempo[:,1]==0).any(): raise MidiError('its clock stands still')
-    strikes = np.array([o for t in tracks for o in t.strikes], np.int64).reshape(-1, 5).T
+    at,tempo = _columns(tracks if in_tempo else [], 'tempo', 2)
+    if (tempo==0).any(): raise MidiError('its clock stands still')
+    strikes = _columns(tracks, 'strikes', 5)
+    drum = (strikes[2] & 15)==9                          # channel 10, counted from 0
+    strikes = strikes[:,~drum]
     start,_,voice,pitch,velocity = strikes
+    end = _by_pedals(strikes, _columns(tracks, 'told', 4), max(o.last for o in tracks))
     notes = np.empty(len(start), note_dtype)
-    notes['start'] = ticks_to_seconds(start, *tempo.T, tpq)
-    notes['end'] = ticks_to_seconds(_by_pedals(strikes, tracks), *tempo.T, tpq)
+    notes['start'],notes['end'] = ticks_to_seconds(np.array([start, end]), at, tempo, tpq)
     notes['pitch'],notes['velocity'] = pitch,velocity
-    drum = (voice & 15)==9                               # channel 10, counted from 0
-    return notes[~drum],dict(instruments=len(np.unique(voice[~drum])), drum_notes=int(drum.sum()))
+    return notes, dict(instruments=len(np.unique(voice)), drum_notes=int(drum.sum()))
 
 # %% ../nbs/00a_midi.ipynb #26fb595a
 def _bytes_of(src):
@@ -285,43 +304,50 @@ def _bytes_of(src):
     if not isinstance(raw, bytes): raise TypeError('src must be opened as a binary file')
     return raw
 
-def _unwrapped(raw, what):
-    "The MIDI file inside a RIFF file, whose chunks are padded to an even length."
-    pos = 12
-    while raw[pos:pos+8]:
-        name,size = raw[pos:pos+4],int.from_bytes(raw[pos+4:pos+8], 'little')
-        if name==b'data': return raw[pos+8:pos+8+size]
-        pos += 8+size+size%2
-    raise MidiError(f'{what} is a RIFF file without MIDI data in it.')
+def _unwrapped(raw):
+    "The MIDI file inside a RIFF file."
+    for name,begin,end in _chunks(raw, 12, riff=True):
+        if name==b'data': return raw[begin:end]
+    raise MidiError('is a RIFF file without MIDI data in it')
 
 # %% ../nbs/00a_midi.ipynb #e26cbc5c
+def _read(raw):
+    "Notes and `info` of the bytes of a file. `MidiError` says what the file is instead, as the end of a sentence."
+    if raw[:4]==b'RIFF' and raw[8:12]==b'RMID': raw = _unwrapped(raw)
+    if raw[:4]!=b'MThd': raise MidiError('is not a MIDI file: it does not begin with "MThd"')
+    if len(raw)>_max_bytes: raise MidiError(f'is larger than {_max_bytes>>20} MB, which no performance is')
+    if raw[8:10]==b'\0\2':
+        why = 'patterns without an order and no piece'
+        raise MidiError(f'is a MIDI file of format 2, {why}; save it in format 0 or 1')
+    try: notes,info = _notes(*_tracks(raw))
+    except MidiError as e: raise MidiError(f'is a damaged MIDI file: {e}')
+    drums = f", only {info['drum_notes']} of drums" if info['drum_notes'] else ''
+    if not len(notes): raise MidiError(f'has no notes{drums}')
+    if not (notes['end']<_max_seconds).all(): raise MidiError('claims to last longer than a day')
+    return notes,info
+
 def read_midi(
     src:str|Path|bytes|BinaryIO, # path, bytes, or an open binary file
     title:str='', # the file's name when left out
 )->Performance: # pedals applied, instruments merged, drums left out; `info` counts these
     "Read a MIDI file as one piano. `MidiError` if it holds no performance."
-    is_path = isinstance(src, (str,Path))
-    name = title or (Path(src).stem if is_path else '')
-    what = src if is_path else title or 'this'
-    raw = _bytes_of(src)
-    if raw[:4]==b'RIFF' and raw[8:12]==b'RMID': raw = _unwrapped(raw, what)
-    if raw[:4]!=b'MThd': raise MidiError(f'{what} is not a MIDI file: it does not begin with "MThd".')
-    if len(raw)>_max_bytes: raise MidiError(f'{what} is larger than {_max_bytes>>20} MB, which no performance is.')
-    if raw[8:10]==b'\0\2':
-        why = 'patterns without an order and no piece'
-        raise MidiError(f'{what} is a MIDI file of format 2, {why}; save it in format 0 or 1.')
-    try: notes,info = _notes(*_tracks(raw))
-    except MidiError as e: raise MidiError(f'{what} is a damaged MIDI file: {e}.') from None
-    drums = f", only {info['drum_notes']} of drums" if info['drum_notes'] else ''
-    if not len(notes): raise MidiError(f'{what} has no notes{drums}.')
-    if not (notes['end']<_max_seconds).all(): raise MidiError(f'{what} claims to last longer than a day.')
-    return Performance(notes, title=name, info=info)
+    what = title or 'this'
+    if isinstance(src, (str,Path)):
+        what = src
+        title = title or Path(src).stem
+    try: notes,info = _read(_bytes_of(src))
+    except MidiError as e: raise MidiError(f'{what} {e}.') from None
+    return Performance(notes, title=title, info=info)
 
 # %% ../nbs/00a_midi.ipynb #caf44734
-def _heard(instrument, last):
-    "The notes of a `pretty_midi.Instrument` as they sound."
+def _told(instrument)->list: # of (time, controller, value), in order
+    "What the controllers of a `pretty_midi.Instrument` have to say."
     told = [(c.time, c.number, c.value) for c in instrument.control_changes if _tells(c.number)]
-    told = np.array(sorted(told, key=lambda o: o[0])).reshape(-1, 3).T
+    return sorted(told, key=itemgetter(0))
+
+def _heard(instrument, told, last):
+    "The notes of a `pretty_midi.Instrument` as they sound."
+    told = np.array(told).reshape(-1, 3).T
     n = np.array([(o.start, o.end, o.pitch, o.velocity) for o in instrument.notes], note_dtype)
     n['end'] = _silent(n['start'], n['end'], n['pitch'], told, last)
     return n
@@ -334,20 +360,20 @@ def from_pretty_midi(
 )->Performance:
     "All instruments but drums, as one piano, with the pedals applied."
     piano = [o for o in pm.instruments if not o.is_drum and o.notes]
+    told = [_told(o) for o in piano]
     times = [n.end for o in piano for n in o.notes]
-    times += [c.time for o in piano for c in o.control_changes if _tells(c.number)]
-    parts = [_heard(o, max(times)) for o in piano]
+    times += [time for its in told for time,_,_ in its]
+    parts = [_heard(o, its, max(times)) for o,its in zip(piano, told)]
     return cls(np.concatenate([np.empty(0, note_dtype), *parts]), title=title)
 
 # %% ../nbs/00a_midi.ipynb #f7477feb
 def _one_a_millisecond(n):
     "Merge strikes of one pitch within a millisecond: the loudest velocity, the latest end."
-    if not len(n): return n.copy()
     n = n[np.lexsort((n['start'], n['pitch']))]
-    first = np.flatnonzero(_changes(n['pitch'], np.rint(n['start']*1000)))
+    for k in ('start','end'): n[k] = n[k].round(3)        # whole milliseconds: a note of one keeps it
+    first = np.flatnonzero(_changes(n['pitch'], n['start']))
     out = n[first]
     for k in ('end','velocity'): out[k] = np.maximum.reduceat(n[k], first)
-    for k in ('start','end'): out[k] = np.rint(out[k]*1000)/1000        # whole milliseconds: a note of one keeps it
     return out
 
 def write_midi(
@@ -356,8 +382,8 @@ def write_midi(
 )->Path:
     "Write `p` as a standard MIDI file: one note at a time on each pitch, none shorter than a millisecond."
     n = _one_a_millisecond(p.notes)
-    again = next_strike(n['start'], n['pitch'], np.inf)
-    n['end'] = np.maximum(np.minimum(n['end'], again), n['start']+.001)
+    until = np.minimum(n['end'], next_strike(n['start'], n['pitch'], np.inf))
+    n['end'] = np.maximum(until, n['start']+.001)
     buf = io.BytesIO()
     replace(p, notes=n).to_pretty_midi().write(buf)
     return write_file(path, buf.getvalue())

@@ -12,7 +12,7 @@ __all__ = ['GRAM', 'WINDOW', 'VERSION', 'COMMON', 'in_order', 'grams', 'winnow',
 import io, json
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from pathlib import Path
 import numpy as np
@@ -55,12 +55,15 @@ def winnow(
     h:np.ndarray, # (N,) hashes
 )->np.ndarray:    # places of those that are kept
     "The last of the smallest in each window."
-    if len(h)<WINDOW: return np.array([h.argmin()]) if len(h) else np.zeros(0, int)
+    if not len(h): return np.zeros(0, int)
+    if len(h)<WINDOW: return np.array([h.argmin()])
     windows = np.lib.stride_tricks.sliding_window_view(h, WINDOW)
     nearest = WINDOW-1-windows[:,::-1].argmin(1)
     return np.unique(np.arange(len(windows))+nearest)
 
 # %% ../nbs/06a_originality.ipynb #1c4320fb
+_HASH,_GAP,_TONE = 11,7,3 # the lowest bit of each part of a mark; its pace begins at 0
+
 def marks(
     ids:ArrayLike, # (N,) a piece
 )->np.ndarray: # (M,) uint32
@@ -69,7 +72,8 @@ def marks(
     h = grams(key)
     at = winnow(h)
     gap = np.diff(at, prepend=-1)-1
-    packed = h[at].astype(np.int64)<<11 | gap.clip(0, 15)<<7 | key[at]%12<<3 | _pace(step, at)
+    tone = key[at]%12
+    packed = h[at].astype(np.int64)<<_HASH | gap.clip(0, 15)<<_GAP | tone<<_TONE | _pace(step, at)
     return packed.astype(np.uint32)
 
 def _pace(step, at):
@@ -87,35 +91,53 @@ class Index:
     minutes: np.ndarray # longest shared run in each minute of music it has never met, in order
 
     def __post_init__(self):
-        self.hash = self.marks>>11
+        self.hash = self.marks>>_HASH
         self.piece = np.repeat(np.arange(len(self.count)), self.count)
-        gap = (self.marks>>7 & 15).astype(np.int64)+1
-        some = self.count[self.count>0]
-        first = np.cumsum(some)-some
-        at = np.cumsum(gap)
-        self.at = at - np.repeat(at[first]-gap[first]+1, some)     # the note that each begins at
+        gap = (self.marks>>_GAP & 15)+1
+        walked = np.append(0, gap.cumsum(dtype=np.int64))
+        before = walked[np.cumsum(self.count)-self.count]          # as each piece begins
+        self.at = walked[1:]-before[self.piece]-1                  # the note that each begins at
         self.order = np.argsort(self.hash, kind='stable')
         self.sorted = self.hash[self.order]
 
+    @cached_property
+    def spread(self)->np.ndarray:
+        "In how many pieces each hash stands."
+        pairs = np.unique(self.hash.astype(np.int64)<<16 | self.piece)
+        return np.bincount(pairs>>16, minlength=2**21)
+
     def __repr__(self): return f'<Index of {len(self.names)} pieces, {len(self.marks):,} marks>'
 
-# %% ../nbs/06a_originality.ipynb #07102461
-def _named(row): return f'{row.composer}: {row.title}' if row.composer else row.title or row.file
+# %% ../nbs/06a_originality.ipynb #cefeea1c
+def _named(row):
+    "Composer and title, as far as they are known."
+    if row.composer: return f'{row.composer}: {row.title}'
+    return row.title or row.file
 
+def _of_split(store, split):
+    "Which pieces of a store are in a split."
+    return [i for i,o in enumerate(store.pieces) if o.split==split]
+
+# %% ../nbs/06a_originality.ipynb #07102461
 def build_index(
     store:TokenStore,
 )->Index: # of the training split, with the other splits for comparison
     "Make the index of a corpus. `ValueError` if it has no training pieces."
-    train = [i for i,o in enumerate(store.pieces) if o.split=='train']
+    train = _of_split(store, 'train')
     if not train: raise ValueError(f'the token store {store.path} has no training pieces to compare with.')
     kept = [marks(store[i]) for i in train]
-    if not sum(map(len, kept)): raise ValueError(f'no training piece in {store.path} has nine notes to compare with.')
+    count = np.array([len(o) for o in kept])
+    if not count.any(): raise ValueError(f'no training piece in {store.path} has nine notes to compare with.')
     names = [_named(store.pieces[i]) for i in train]
-    index = Index(np.concatenate(kept), np.array([len(o) for o in kept]), names, np.zeros(0, int))
-    others = [decode(store[i]) for i,o in enumerate(store.pieces) if o.split=='validation']
-    minutes = [p[t:t+60] for p in others for t in range(0, int(p.seconds)-59, 60)]
-    index.minutes = np.sort([originality(p, index).longest for p in minutes]).astype(int)
+    index = Index(np.concatenate(kept), count, names, np.zeros(0, int))
+    index.minutes = _never_met(store, index)
     return index
+
+def _never_met(store, index)->np.ndarray:
+    "The longest run that each minute of the validation split shares with the index, in order."
+    pieces = [decode(store[i]) for i in _of_split(store, 'validation')]
+    minutes = [p[t:t+60] for p in pieces for t in range(0, int(p.seconds)-59, 60)]
+    return np.sort([originality(p, index).longest for p in minutes]).astype(int)
 
 # %% ../nbs/06a_originality.ipynb #7c786d64
 VERSION = 'intervals-1'
@@ -165,8 +187,7 @@ def _hits(index, h):
     "Places here, and numbers of the marks, for all that stands in both; in the order of piece, distance, place."
     a,b = (np.searchsorted(index.sorted, h, side=o) for o in ('left','right'))
     here = np.repeat(np.arange(len(h)), b-a)
-    nth = np.arange(len(here)) - np.repeat(np.cumsum(b-a)-(b-a), b-a)
-    mark = index.order[np.repeat(a, b-a)+nth]
+    mark = np.concatenate([index.order[:0], *(index.order[i:j] for i,j in zip(a, b))])
     order = np.lexsort((here, index.at[mark]-here, index.piece[mark]))
     return here[order],mark[order]
 
@@ -177,33 +198,26 @@ def shared_runs(
 )->list: # of `Run`, the longest first
     "What the piece shares with those in the index."
     key,step = in_order(ids)
-    h = grams(key)
-    here,mark = _hits(index, h)
+    here,mark = _hits(index, grams(key))
     if not len(here): return []
-    apart = index.at[mark]-here
-    same = (np.diff(mark)==1) & (np.diff(apart)==0) & (np.diff(index.piece[mark])==0)
-    begin = np.flatnonzero(np.append(True, ~same))
+    piece,apart = index.piece[mark],index.at[mark]-here
+    goes_on = (np.diff(mark)==1) & (np.diff(apart)==0) & (np.diff(piece)==0)
+    begin = np.flatnonzero(np.append(True, ~goes_on))
     end = np.append(begin[1:], len(here))
-    spread = _spread(index)
-    runs = [_run(index, key, step, here[a:b], mark[a:b], spread) for a,b in zip(begin, end) if b>a+1]
+    runs = [_run(index, key, step, here[a:b], mark[a:b]) for a,b in zip(begin, end) if b>a+1]
     return sorted(runs, key=lambda o: -o.n)
 
 # %% ../nbs/06a_originality.ipynb #f98e08a2
-def _spread(index)->np.ndarray:
-    "In how many pieces each hash stands."
-    if not hasattr(index, 'spread'):
-        pairs = np.unique(index.hash.astype(np.int64)<<16 | index.piece)
-        index.spread = np.bincount(pairs>>16, minlength=2**21)
-    return index.spread
-
-def _run(index, key, step, here, mark, spread)->Run:
+def _run(index, key, step, here, mark)->Run:
     "The run that a chain of hits belongs to."
-    m = index.marks[mark]
-    up = (key[here]-(m>>3 & 15))%12
-    pace = _pace(step, here)-(m & 7)
-    turned = int(up[0]) if up[0]<=6 else int(up[0])-12
-    return Run(int(here[-1]-here[0])+GRAM+1, int(here[0]), int(index.piece[mark[0]]), int(index.at[mark[0]]), turned,
-               bool(abs(pace).max()<=1), bool(spread[index.hash[mark]].min()>=COMMON))
+    first,last = int(here[0]),int(here[-1])
+    origin,m = mark[0],index.marks[mark]
+    up = int(key[first]-(m[0]>>_TONE & 15))%12
+    if up>6: up -= 12
+    slower = _pace(step, here)-(m & 7)
+    rare = index.spread[index.hash[mark]]<COMMON
+    return Run(n=last-first+GRAM+1, here=first, piece=int(index.piece[origin]), there=int(index.at[origin]), up=up,
+               in_time=bool(abs(slower).max()<=1), common=not rare.any())
 
 # %% ../nbs/06a_originality.ipynb #e2f531aa
 @dataclass
@@ -227,7 +241,8 @@ def originality(
     index:Index=None, # MAESTRO's, which comes with the package, when `None`
 )->Originality:
     "How much of a piece stands in the training set. `ValueError` for a piece of fewer than nine notes."
-    ids = encode(p) if isinstance(p, Performance) else np.asarray(p)
+    if isinstance(p, Performance): ids = encode(p)
+    else: ids,p = np.asarray(p),decode(p)
     index = index or packaged_index()
     key,_ = in_order(ids)
     if len(key)<=GRAM: raise ValueError(f'a piece of {len(key)} notes is too short to be compared; it takes {GRAM+1}.')
@@ -235,10 +250,13 @@ def originality(
     own = [o for o in runs if not o.common]
     same = [o for o in own if not o.up]
     timed = [o for o in same if o.in_time]
-    longest,in_key,in_time = (max([o.n for o in rows], default=0) for rows in (own, same, timed))
-    p = p if isinstance(p, Performance) else decode(ids)
-    return Originality(len(key), runs, longest, in_key, in_time, _covered(own, len(key)), *_kin(index, grams(key)),
-                       _chance(index, longest, p.seconds), p, index.names)
+    longest = _longest(own)
+    kin,kinship = _kin(index, grams(key))
+    return Originality(notes=len(key), runs=runs, longest=longest, same_pitch=_longest(same), same_time=_longest(timed),
+                       share=_covered(own, len(key)), kin=kin, kinship=kinship,
+                       chance=_chance(index, longest, p.seconds), p=p, names=index.names)
+
+def _longest(runs)->int: return max([o.n for o in runs], default=0)
 
 # %% ../nbs/06a_originality.ipynb #847697ec
 def _covered(runs, n)->float:
@@ -250,8 +268,9 @@ def _covered(runs, n)->float:
 def _kin(index, h)->tuple:
     "The piece that shares most hashes, common ones left out, and the share."
     here,mark = _hits(index, h)
-    rare = _spread(index)[index.hash[mark]]<COMMON
-    met = set(zip(index.piece[mark[rare]].tolist(), here[rare].tolist()))
+    rare = index.spread[index.hash[mark]]<COMMON
+    piece = index.piece[mark]
+    met = set(zip(piece[rare].tolist(), here[rare].tolist()))
     if not met: return '', 0.
     piece,n = Counter(o for o,_ in met).most_common(1)[0]
     return index.names[piece], n/len(h)
@@ -260,7 +279,8 @@ def _chance(index, n, seconds)->float:
     "The chance that so many seconds of music never met share a run as long."
     if not len(index.minutes): return float('nan')
     a_minute = (index.minutes>=n).mean()
-    return float(1-(1-a_minute)**(max(seconds, 1)/60))
+    minutes = max(seconds, 1)/60
+    return float(1-(1-a_minute)**minutes)
 
 # %% ../nbs/06a_originality.ipynb #f2103dbf
 def index_of(
@@ -311,15 +331,16 @@ def plot(self:Originality,
     rows = 1 if original is None else 2
     fig,axs = plt.subplots(rows, 1, figsize=(9,2.1*rows), layout='constrained', squeeze=False)
     run = next((o for o in self.runs if not o.common), None)
-    _mark(axs[0,0], self.p, run and run.here, self.longest)
+    here,there = (run.here, run.there) if run else (0, 0)
+    _mark(axs[0,0], self.p, here, self.longest)
     axs[0,0].set_title(self.line(), fontsize=10, parse_math=False)
-    if original is not None: _mark(axs[1,0], original, run and run.there, self.longest)
+    if original is not None: _mark(axs[1,0], original, there, self.longest)
     return fig
 
 def _mark(ax, p, first, n):
     "Draw a roll, with a frame round `n` notes from the `first` on."
     p.plot(ax)
-    _,step = in_order(encode(p))
     if not n: return
-    begin,end = step[first]*STEP,step[min(first+n, len(step))-1]*STEP
-    ax.axvspan(begin, end+.2, color='#329873', alpha=.25, zorder=0)
+    _,step = in_order(encode(p))
+    inside = step[first:first+n]*STEP
+    ax.axvspan(inside[0], inside[-1]+.2, color='#329873', alpha=.25, zorder=0)

@@ -45,26 +45,28 @@ def on_grid(
     "What one string can do: merge strikes inside a step, give each note a step, end it at its next strike."
     order = np.lexsort((on, pitch))
     on,off,pitch,velocity = (o[order].astype(np.int64) for o in (on,off,pitch,velocity))
-    if not len(on): return on,off,pitch,velocity
-    new = (np.diff(on)!=0) | (np.diff(pitch)!=0)
-    first = np.flatnonzero(np.append(True, new))                        # of the strikes of one step
-    off,velocity = np.maximum.reduceat(off, first),np.maximum.reduceat(velocity, first)
+    new = (np.diff(on, prepend=-1)!=0) | (np.diff(pitch, prepend=-1)!=0)
+    first = np.flatnonzero(new)                                         # of the strikes of one step
     on,pitch = on[first],pitch[first]
+    off = np.maximum.reduceat(off, first)
+    velocity = np.maximum.reduceat(velocity, first)
     off = np.maximum(off, on+1)
-    never = np.iinfo(np.int64).max
-    same = np.diff(pitch)==0
-    again = np.append(np.where(same, on[1:], never), never)             # the next strike of each pitch
-    return on,np.minimum(off, again),pitch,velocity
+    again = np.diff(pitch)==0                                           # the next note is on the same string
+    cut = np.minimum(off[:-1], on[1:])
+    off[:-1][again] = cut[again]
+    return on, off, pitch, velocity
 
 # %% ../nbs/01_processor.ipynb #adde903d
 def _in_order(p):
     "Time, strike or not, pitch and velocity bin of each event; at one time ends before strikes, low before high."
     n = p.notes
-    on,off,pitch,velocity = on_grid(np.rint(n['start']/STEP), np.rint(n['end']/STEP), n['pitch'], n['velocity'])
+    start,end = np.rint(n['start']/STEP),np.rint(n['end']/STEP)
+    on,off,pitch,velocity = on_grid(start, end, n['pitch'], n['velocity'])
+    time = np.append(off, on)
     strike = np.repeat([False,True], len(on))
-    time,pitch,touch = np.append(off, on),np.tile(pitch, 2),np.tile(velocity//4, 2)
+    pitch,touch = np.tile(pitch, 2),np.tile(velocity//4, 2)
     order = np.lexsort((pitch, strike, time))
-    return time[order],strike[order],pitch[order],touch[order]
+    return time[order], strike[order], pitch[order], touch[order]
 
 def encode(
     p:Performance,
@@ -72,18 +74,15 @@ def encode(
     "Turn a performance into ids."
     if not p.seconds<10**6: raise ValueError(f'p must be shorter than a million seconds, not {p.seconds:.3g}')
     time,strike,pitch,touch = _in_order(p)
+    full,rest = np.divmod(np.diff(time, prepend=0), MAX_SHIFT)
     changed = np.zeros(len(time), bool)                                 # a strike whose bin is new
     changed[strike] = np.diff(touch[strike], prepend=-1)!=0
-    full,rest = np.divmod(np.diff(time, prepend=0), MAX_SHIFT)
-    waits = rest>0
-    width = full + waits + changed + 1                                  # tokens an event brings with it
-    last = np.cumsum(width)                                             # where its own token stands, after `sos`
-    ids = np.full(2 + int(width.sum()), TIME_SHIFT+MAX_SHIFT-1, np.uint16)
-    ids[0],ids[-1] = SOS,EOS
-    ids[last] = np.where(strike, NOTE_ON, NOTE_OFF) + pitch
-    ids[last[changed]-1] = VELOCITY + touch[changed]
-    ids[(last-1-changed)[waits]] = TIME_SHIFT + rest[waits] - 1
-    return ids
+    second = np.full_like(time, TIME_SHIFT+MAX_SHIFT-1)
+    own = np.where(strike, NOTE_ON, NOTE_OFF)+pitch
+    may_bring = np.stack([second, TIME_SHIFT+rest-1, VELOCITY+touch, own], 1)
+    how_often = np.stack([full, rest>0, changed, np.ones_like(time)], 1)
+    events = np.repeat(may_bring.ravel(), how_often.ravel())
+    return np.concatenate([[SOS], events, [EOS]]).astype(np.uint16)
 
 # %% ../nbs/01_processor.ipynb #d1bdca6f
 def elapsed(
@@ -106,8 +105,9 @@ def _checked(ids):
     "Any ids as whole numbers (N,); `ValueError` for one outside the vocabulary."
     given = np.asarray(ids).reshape(-1)
     ids = given.astype(np.int64)
-    if not (ids==given).all(): raise ValueError('ids must be whole numbers')
-    if ((ids<0) | (ids>=VOCAB_SIZE)).any(): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
+    if (ids!=given).any(): raise ValueError('ids must be whole numbers')
+    outside = (ids<0) | (ids>=VOCAB_SIZE)
+    if outside.any(): raise ValueError(f'an id lies outside the vocabulary 0-{VOCAB_SIZE-1}')
     return ids
 
 def decode(
@@ -119,10 +119,10 @@ def decode(
     key = np.flatnonzero(ids<TIME_SHIFT)                                # the note_ons and note_offs
     key = key[np.argsort(ids[key]%128, kind='stable')]                  # each key's own story, in order
     time,pitch,touch = now[key],ids[key]%128,touches(ids)[key]
-    strike = ids[key]<NOTE_OFF
-    end = now[-1] if len(now) else 0
+    off = np.full(len(key), now.max(initial=0))                         # at the end of the piece
     same = np.diff(pitch)==0
-    off = np.append(np.where(same, time[1:], end), end)[:len(time)]
+    off[:-1][same] = time[1:][same]                                     # or when more happens on the key
+    strike = ids[key]<NOTE_OFF
     on,off,pitch,touch = on_grid(time[strike], off[strike], pitch[strike], touch[strike])
     notes = np.empty(len(on), note_dtype)
     notes['start'],notes['end'] = on*STEP,off*STEP
@@ -147,10 +147,13 @@ class Grammar:
 def push(self:Grammar, i:int):
     "Move on by one id."
     if i<NOTE_OFF:
-        self.down[i],self.low_on = True,i+1
+        self.down[i] = True
+        self.low_on = i+1
         self.low_off = 128                                                # after a strike nothing is released
     elif i<TIME_SHIFT:
-        self.down[i-NOTE_OFF],self.low_off = False,i-NOTE_OFF+1
+        key = i-NOTE_OFF
+        self.down[key] = False
+        self.low_off = key+1
     elif i<VELOCITY:
         self.steps += i-TIME_SHIFT+1
         self.low_on = self.low_off = 0
@@ -162,7 +165,8 @@ def push(self:Grammar, i:int):
 def allowed(self:Grammar)->np.ndarray: # (V,) bool
     "The ids that may come next."
     ok = np.zeros(VOCAB_SIZE, bool)
-    touched,waited = VELOCITY<=self.last<PAD,TIME_SHIFT<=self.last<VELOCITY
+    touched = VELOCITY<=self.last<PAD
+    waited = TIME_SHIFT<=self.last<VELOCITY
     free = (self.there & ~self.down)[self.low_on:]
     if self.velocity is not None: ok[NOTE_ON+self.low_on:NOTE_OFF] = free
     if touched: return ok                                                 # a new velocity is for a strike
@@ -179,7 +183,8 @@ def legal(
     ids:ArrayLike, # (N,) a piece from its `sos` on
 )->np.ndarray:      # (N, V) bool
     "What may follow each of the ids."
-    g,ok = Grammar(),np.empty((len(ids), VOCAB_SIZE), bool)
+    g = Grammar()
+    ok = np.empty((len(ids), VOCAB_SIZE), bool)
     for n,i in enumerate(np.asarray(ids).tolist()):
         if i<PAD: g.push(i)
         ok[n] = g.allowed()

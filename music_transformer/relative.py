@@ -26,12 +26,15 @@ def by_key(
 def _blocks(q, k, block):
     "For each block of queries: its rows, how many keys it sees, which rows of `e` it needs."
     T,S = q.shape[1],k.shape[1]
-    for i in range(0, T, block):
-        n = min(block, T-i)
-        t = S-T+i+n
-        rows = slice(i, i+n)
-        far = slice(S-t, S+n-1)
-        yield rows, t, far
+    for begin in range(0, T, block):
+        end = min(begin+block, T)
+        t = S-T+end
+        far = slice(T-end, S-1+end-begin)
+        yield slice(begin, end), t, far
+
+def _room(q, e, block):
+    "Memory for the scores of a block by distance; `_probs` and `_score_gradients` cut it to size."
+    return q.new_empty(len(q), block, e.shape[1])
 
 # %% ../nbs/02a_relative.ipynb #5c071f89
 def _probs(
@@ -44,9 +47,9 @@ def _probs(
     G,n,_ = q.shape
     t = k.shape[1]
     buffer.resize_(G, n, t+n-1)
-    r = torch.bmm(q, e.transpose(1,2), out=buffer)
+    r = torch.bmm(q, e.mT, out=buffer)
     s = by_key(r, t).clone(memory_format=torch.contiguous_format)
-    s.baddbmm_(q, k.transpose(1,2))
+    s.baddbmm_(q, k.mT)
     future = q.new_full((n,n), -torch.inf).triu(1)
     s[:,:,t-n:] += future
     return torch.softmax(s, -1, out=s)
@@ -71,16 +74,16 @@ def _gradients(q, k, v, e, o, kept, g, block):
     "The gradients of all four inputs, given `g`, that of the output `o`; `kept` are the probabilities of the blocks."
     off = (g*o).sum(-1, keepdim=True)
     g1 = torch.cat([g, -off], -1)
-    v1 = F.pad(v, (0,1), value=1.).transpose(1,2)
+    v1 = F.pad(v, (0,1), value=1.).mT
     dq = torch.empty_like(q)
     dk,dv,de = map(torch.zeros_like, (k, v, e))
-    buffer = q.new_empty(len(q), block, k.shape[1]+block-1)
+    buffer = _room(q, e, block)
     for p,(rows,t,far) in zip(kept, _blocks(q, k, block)):
         gz,qz = g[:,rows],q[:,rows]
         dr,ds = _score_gradients(p, g1[:,rows], v1[:,:,:t], buffer)
-        dv[:,:t].baddbmm_(p.transpose(1,2), gz)
-        dk[:,:t].baddbmm_(ds.transpose(1,2), qz)
-        de[:,far].baddbmm_(dr.transpose(1,2), qz)
+        dv[:,:t].baddbmm_(p.mT, gz)
+        dk[:,:t].baddbmm_(ds.mT, qz)
+        de[:,far].baddbmm_(dr.mT, qz)
         by_content = torch.bmm(ds, k[:,:t])
         dq[:,rows] = by_content.baddbmm_(dr, e[:,far])
     return dq, dk, dv, de
@@ -91,7 +94,7 @@ class _RelAttention(torch.autograd.Function):
     @staticmethod
     def forward(ctx, q, k, v, e, block, keep):
         o = v.new_empty(*q.shape[:2], v.shape[2])
-        buffer = q.new_empty(len(q), block, k.shape[1]+block-1)
+        buffer = _room(q, e, block)
         kept = []
         for rows,t,far in _blocks(q, k, block):
             p = _probs(q[:,rows], k[:,:t], e[:,far], buffer)
@@ -138,7 +141,7 @@ def _attend_newest(q, k, v, e):
     if S>M:
         last = r[...,-1:].expand(-1,-1,-1,S-M)
         r = torch.cat([r, last], -1)
-    s = q@k.transpose(2,3) + r.flip(-1)
+    s = q@k.mT + r.flip(-1)
     return s.softmax(-1) @ v
 
 # %% ../nbs/02a_relative.ipynb #77794f1f
@@ -152,7 +155,7 @@ def flex_attend(
     "Relative attention as one fused kernel."
     T,S,M = q.shape[2],k.shape[2],e.shape[1]
     q1 = q*q.shape[-1]**-.5
-    r = q1 @ e.to(q.dtype).transpose(1,2)                            # (B, H, T, M), nearest first
+    r = q1 @ e.to(q.dtype).mT                                        # (B, H, T, M), nearest first
     def past(b, h, i, j): return j<=i+S-T
     def score(s, b, h, i, j):
         ago = i+S-T-j
