@@ -9,6 +9,7 @@ __all__ = ['command', 'options', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_co
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
 import os, sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -17,7 +18,7 @@ from inspect import Parameter, signature
 from json import dumps, loads
 from pathlib import Path
 from typing import Annotated
-from fastcore.script import bool_arg, call_parse, is_cli
+from fastcore.script import call_parse, is_cli
 from .files import all_or_none, check_names, progress_bar, write_file
 from .directions import Wish
 from .settings import SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range
@@ -49,11 +50,16 @@ def _sentence(e):
     return f'{where}: {e.strerror}.'
 
 # %% ../nbs/07_cli.ipynb #9c624e12
+def _true(word)->bool:
+    "Whether an option is true."
+    if word.lower() in ('true','false'): return word.lower()=='true'
+    raise ArgumentTypeError(f'must be true or false, not {word!r}')
+
 def _option(o)->Parameter:
     "The option for a field."
     kind,allowed = type(o.default),_range(o.metadata)
     text = '; '.join(filter(None, [o.metadata['help'], allowed])) + f' (default: {o.default})'
-    how = dict(action='store', type=bool_arg) if kind is bool else {}    # --echo true
+    how = dict(action='store', type=_true) if kind is bool else {}    # --echo true
     return Parameter(o.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, text, how])
 
 # %% ../nbs/07_cli.ipynb #aad8571c

@@ -130,13 +130,13 @@ def features(
     out = dict.fromkeys(NAMES, float('nan'))
     if len(n)<20: return out
     again = lines_again(p)
-    if len(again): out['after'] = again[:,1].min()
+    if len(again): out['after'] = float(again[:,1].min())
     out['returns'] = float(len(again)>0)
     out['hole'] = float(holes(p).max()>2)
     out['home'] = float(ends_at_home(p))
     out['in_scale'] = in_scale(n)
     out['two_hands'] = two_hands(p)
-    out['spread'] = n['velocity'].std()
+    out['spread'] = float(n['velocity'].std())
     out['pace'] = len(n)/p.seconds
     return out | _drift(n, p.seconds/5) | _breath(held(p))
 
@@ -145,7 +145,7 @@ def _drift(n, fifth):
     first = n['velocity'][n['start']<fifth]
     last = n['velocity'][n['start']>=4*fifth]
     if not len(first) or not len(last): return {}
-    return dict(louder=last.mean()-first.mean(), denser=len(last)/len(first))
+    return dict(louder=float(last.mean()-first.mean()), denser=len(last)/len(first))
 
 def _breath(share):
     "What follows a dry stretch."
