@@ -21,7 +21,7 @@ from typing import Annotated
 from fastcore.script import call_parse, is_cli
 from .files import all_or_none, check_names, progress_bar, write_file
 from .directions import Wish
-from .settings import SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range
+from .settings import BASE_RECIPE, SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range
 
 # %% ../nbs/07_cli.ipynb #c801f79a
 def command(f:Callable):
@@ -117,9 +117,9 @@ def _print_left_out(store, out):
 def mt_train(
     store:str,             # a token store, packed or not; or a folder or zip of MIDI, which becomes one in OUT/store
     out:str='run',         # folder of the run
-    recipe:str=None,       # base; seed: the student report's, its faults mended; tune: a few files, as --from has it
+    recipe:str=None,       # base: what trials found best; seed: the student report's, mended; tune: a few files, as --from has it
     From:str=None,         # go on from the weights of this checkpoint or run (or the word pretrained)
-    plain:bool=False,      # the paper's model: relative attention, without state, wishes and clock
+    plain:bool=False,      # the paper's model: relative attention, and nothing of what was added
     samples:int=1024,      # events to compose at each look, into samples/ and TensorBoard; 0 for none
     semitones:int=None,    # is called --transpose now
     resume:bool=False,     # go on with the run that is in out
@@ -138,23 +138,23 @@ def mt_train(
     _train(_store(Path(store), out, resume), what, train, out, resume, samples)
 
 # %% ../nbs/07_cli.ipynb #b1945431
-_RECIPES = dict(base={}, seed=SEED_RECIPE, tune=TUNE_RECIPE)
-_PLAIN = dict(position='relative', state=False, wishes=False, clock=False)
+_RECIPES = dict(base=BASE_RECIPE, seed=SEED_RECIPE, tune=TUNE_RECIPE)
+_PLAIN = dict(position='relative', state=False, wishes=False, clock=False, conv=0, echo=False, directions=False)
 
 def _with(c, settings): return replace(c, **{k: v for k,v in settings.items() if hasattr(c, k)})
 
-def _recipe(name, settings)->TrainConfig:
-    "A recipe, but for what is given."
-    if name not in _RECIPES: raise ValueError(f'--recipe must be one of {", ".join(_RECIPES)}, not {name}')
-    return _with(TrainConfig(**_RECIPES[name]), settings)
+def _recipe(name)->dict:
+    "What a recipe sets. `ValueError` if there is none of this name."
+    if name in _RECIPES: return _RECIPES[name]
+    raise ValueError(f'--recipe must be one of {", ".join(_RECIPES)}, not {name}')
 
 # %% ../nbs/07_cli.ipynb #539ecbdb
 def _new(recipe, settings)->tuple:
     "A model of its own, and its training. Its distances reach as far as the context, unless they are given."
-    train = _recipe(recipe, settings)
+    if 'context' in settings: settings = dict(max_distance=settings['context']) | settings
+    settings = _recipe(recipe) | settings
     cfg = ModelConfig.seed() if recipe=='seed' else ModelConfig()
-    if 'context' in settings: cfg = replace(cfg, max_distance=train.context)
-    return _with(cfg, settings), train
+    return _with(cfg, settings), _with(TrainConfig(), settings)
 
 # %% ../nbs/07_cli.ipynb #a3cc06af
 def _from(path, recipe, plain, settings)->tuple:
@@ -165,7 +165,7 @@ def _from(path, recipe, plain, settings)->tuple:
     old = MusicTransformer.from_pretrained(None if path=='pretrained' else path)
     model = MusicTransformer(replace(old.cfg, dropout=settings.get('dropout', ModelConfig.dropout)))
     model.load_state_dict(old.state_dict())
-    return model, _recipe(recipe, dict(context=old.cfg.max_distance)|settings)
+    return model, _with(TrainConfig(), dict(context=old.cfg.max_distance) | _recipe(recipe) | settings)
 
 # %% ../nbs/07_cli.ipynb #7872716d
 def _train(store, what, train, out, resume, samples):
