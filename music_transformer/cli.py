@@ -117,7 +117,7 @@ def _print_left_out(store, out):
 def mt_train(
     store:str,             # a token store, packed or not; or a folder or zip of MIDI, which becomes one in OUT/store
     out:str='run',         # folder of the run
-    recipe:str=None,       # base: what trials found best; seed: the student report's, mended; tune: a few files, as --from has it
+    recipe:str=None,       # base: what trials found best; seed: the student report's; tune: a few files, as with --from
     From:str=None,         # go on from the weights of this checkpoint or run (or the word pretrained)
     plain:bool=False,      # the paper's model: relative attention, and nothing of what was added
     samples:int=1024,      # events to compose at each look, into samples/ and TensorBoard; 0 for none
@@ -165,7 +165,8 @@ def _from(path, recipe, plain, settings)->tuple:
     old = MusicTransformer.from_pretrained(None if path=='pretrained' else path)
     model = MusicTransformer(replace(old.cfg, dropout=settings.get('dropout', ModelConfig.dropout)))
     model.load_state_dict(old.state_dict())
-    return model, _with(TrainConfig(), dict(context=old.cfg.max_distance) | _recipe(recipe) | settings)
+    settings = dict(context=old.cfg.max_distance) | _recipe(recipe) | settings
+    return model, _with(TrainConfig(), settings)
 
 # %% ../nbs/07_cli.ipynb #7872716d
 def _train(store, what, train, out, resume, samples):

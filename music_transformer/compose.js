@@ -191,6 +191,21 @@ class Waits extends Rule {
   bias(past, logits) { logits[VELOCITY - 1] -= this.less }
 }
 
+// Choose more carefully, or more daringly, which key is struck.
+export class Keys extends Rule {
+  constructor(temperature) {
+    super()
+    this.temperature = temperature
+  }
+
+  bias(past, logits) {
+    const keys = logits.slice(0, NOTE_OFF)
+    if (Math.max(...keys) === -Infinity) return
+    const calm = keys.map(o => o/this.temperature), more = logSumExp(keys) - logSumExp(calm)
+    calm.forEach((o, key) => logits[key] = o + more)
+  }
+}
+
 // No silence is longer than this, until the asked length has passed.
 class Rests extends Rule {
   constructor(seconds, ending) {
@@ -304,6 +319,11 @@ function planOf(cfg, {returns, seconds, seed}, begin) {
   return inTurn(returns)
 }
 
+function logSumExp(logits) {
+  const most = Math.max(...logits)
+  return most + Math.log(logits.reduce((sum, o) => sum + Math.exp(o - most), 0))
+}
+
 // The distribution that is drawn from: [id, share] of what is allowed and likely enough, likeliest first.
 export function probabilities(logits, allowed, temperature, topP) {
   const ids = [...allowed.keys()].filter(i => allowed[i])
@@ -323,11 +343,11 @@ export function pick(shares, random) {
 }
 
 // `Sampling`, and what else may be asked for.
-const ASKED = {seconds: 60, seed: 1, temperature: 1, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null,
+const ASKED = {seconds: 60, seed: 1, temperature: 1, keyTemperature: 1, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null,
   directions: [0, 0, 0, 0, 0], // classes, as `Wishes` gives them in Python; 0 is unsaid
   returns: null, // a list of {when, since, until} in seconds; or a habit, from which one is drawn
   guidance: 1}   // how many times directions and returns count
-const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], temperature: [0, 100], topP: [1e-6, 1],
+const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], temperature: [0, 100], keyTemperature: [1e-3, 1e3], topP: [1e-6, 1],
   maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], window: [0, 2**16], guidance: [0, 20]}
 
 function checked(given) {
@@ -352,6 +372,7 @@ export class Take {
     const forget = cfg.state || cfg.wishes ? 0 : this.window
     this.rules = [this.ending]
     if (asked.temperature < 1) this.rules.push(new Waits(asked.temperature))
+    if (asked.keyTemperature !== 1) this.rules.push(new Keys(asked.keyTemperature))
     this.rules.push(new Rests(asked.maxRest, this.ending), new Holds(asked.maxHold, forget), new WellFormed())
   }
 

@@ -171,6 +171,7 @@ def train_config(
 class Sampling:
     "How events are drawn."
     temperature:float = setting(1., 'below 1 more careful, above 1 more daring; 0 takes the likeliest', least=0)
+    key_temperature:float = setting(1., 'the same for which key is struck alone', above=0)
     top_k:int = setting(0, 'draw among the k likeliest events; 0 for all', least=0)
     top_p:float = setting(.99, 'draw among the likeliest events that together hold this share', above=0, most=1)
     min_p:float = setting(0., 'leave out what is less than this share as likely as the likeliest', least=0, most=1)

@@ -6,7 +6,7 @@ from safetensors.torch import save
 from conftest import chromium
 from music_transformer.data import Performance
 from music_transformer.echo import Echo, HABIT, Planned, TOLD, draw_plan
-from music_transformer.drawing import guided
+from music_transformer.drawing import Keys, guided
 from music_transformer.engine import browser_logits, checkpoint_files, in_browser
 from music_transformer.engine import composed_in_browser, packaged, play_page
 from music_transformer.generation import Past, probabilities
@@ -92,9 +92,10 @@ const state = new State(), grammar = new Grammar(), all = new Uint8Array(391).fi
 const keys = i => { state.push(i); const out = new Uint8Array(512); keyClasses(out, state); return [...out] }
 const said = echo => i => { echo.push(i); const h = echo.hint(); return [h.kind, h.keys.sort((a, b) => a - b), h.due, h.touch] }
 const told = ([ids, plan]) => { const echo = new Echo(plan), out = ids.map(said(echo)); return [out, echo.returned] }
+const calmer = logits => { new Keys(.6).bias(null, logits = [...logits]); return logits }
 const allowed = i => { if (i < 388) grammar.push(i); return [...grammar.allowed()] }
 return {ids: data.players.map(encode), keys: data.piece.map(keys), told: data.told.map(told), allowed: data.piece.map(allowed),
-  plans: data.seeds.map(o => drawPlan(data.habit, 90, 10, new Random(o))),
+  plans: data.seeds.map(o => drawPlan(data.habit, 90, 10, new Random(o))), calm: calmer(data.logits),
   shares: data.draws.map(([temperature, topP]) => probabilities(data.logits, all, temperature, topP))}'''
 
 @pytest.fixture(scope='module')
@@ -154,6 +155,11 @@ def test_the_distribution_is_the_same(found, n):
     ours = torch.zeros(391)
     for i,p in found['shares'][n]: ours[i] = p
     assert torch.allclose(ours, probabilities(logits, draws[n][0], top_p=draws[n][1]), atol=1e-6)
+
+def test_keys_are_chosen_as_carefully(found):
+    ours = logits.clone()
+    Keys(.6).bias(Past(), ours)
+    assert torch.allclose(torch.tensor(found['calm']), ours, atol=1e-5)
 
 def test_what_it_composes_is_well_formed_and_as_long_as_asked():
     primer = notes_of(read_midi(root/'examples/prelude.mid')[:3])
