@@ -339,11 +339,12 @@ def compose(
 ): # yields the ids drawn, one for each take that was not over
     "Move takes on, one id at a time, until all are over."
     cache,small = Cache(window or model.cfg.max_distance),model.n_params<6e6
-    copies = 2 if guidance!=1 and model.cfg.echo else 1     # the second are twins that are told nothing
-    if model.cfg.echo: cache.echoes = [Echo() for _ in takes*copies]
-    with _ready(model, small): logits = _read(model, takes, cache, copies)
+    if model.cfg.echo: cache.echoes = [Echo() for _ in takes]
+    insists = guidance!=1
+    with _ready(model, small): logits = _read(model, takes, cache, insists)
     step = Step(model, cache)
     while True:
+        copies = len(logits)//len(takes)                    # 2 where each has a twin
         if copies==2: logits = guided(*logits.chunk(2), guidance)
         yield [t.draw(o) for t,o in zip(takes, logits)]
         on = [(row,o) for row,t in enumerate(takes) for o in t.go_on()]
@@ -352,13 +353,16 @@ def compose(
         if after!=takes: cache.select(rows + [r+len(takes) for r in rows]*(copies-1))
         takes = after
         _tell(takes, cache)
+        if insists and copies==1 and _are_told(takes, cache): copies = _add_twins(cache)
         with _ready(model, small): logits = step([t.ids[-1] for t in takes*copies])
 
 # %% ../nbs/04b_drawing.ipynb #0f91d05d
-def _read(model, takes, cache, copies=1):
+def _read(model, takes, cache, insists=False):
     "The logits after what is there already; of a long beginning only the window is read."
     _tell(takes, cache)
-    x = torch.tensor([t.ids for t in takes]*copies, device=model.embed.weight.device)
+    twins = takes if insists and _are_told(takes, cache) else []
+    if twins: cache.echoes += [Echo() for _ in twins]
+    x = torch.tensor([t.ids for t in [*takes, *twins]], device=model.embed.weight.device)
     logits = model(x[:,-cache.window:], cache, x[:,:-cache.window])
     return logits[:,-1].float().cpu()
 
@@ -366,6 +370,18 @@ def _tell(takes, cache):
     "Let the rules say what the model is to hear."
     for t,heard in zip(takes, cache.echoes or []):
         for r in t.rules: r.tell(t.past, heard)
+
+# %% ../nbs/04b_drawing.ipynb #6e2c8562
+def _are_told(takes, cache)->bool:
+    "Could the next id of any be heard together with something that is told?"
+    return any(o.tells(t.past.steps) for t,o in zip(takes, cache.echoes or []))
+
+def _add_twins(cache)->int: # 2
+    "Give each take a twin that has heard the same and is told nothing."
+    n = len(cache.echoes)
+    cache.select([*range(n)]*2)
+    for o in cache.echoes[n:]: o.plan,o.told,o.directions = [],None,[0]*5
+    return 2
 
 # %% ../nbs/04b_drawing.ipynb #a4eef4eb
 @contextmanager

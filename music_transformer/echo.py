@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from numpy.typing import ArrayLike
 from fastcore.basics import patch
-from .processor import elapsed, touches, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP
+from .processor import elapsed, touches, MAX_SHIFT, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP
 
 # %% ../nbs/01b_echo.ipynb #857bb9b2
 GROUP = 4 # steps, so 40 ms: strikes at most this much later than a group's first belong to it
@@ -367,6 +367,12 @@ def go_on_told(self:Echo):
     t.missed = 0 if right else t.missed+1
     late = t.source>=len(self.groups) or self.groups[t.source].start>t.until
     if late or t.missed==GIVE_UP: self.told = None
+
+@patch
+def tells(self:Echo, now:int)->bool: # the step it is at
+    "Could the next id be heard together with something that is told?"
+    due = self.plan and (now+MAX_SHIFT)*STEP>=self.plan[0].when
+    return bool(due or self.told or any(self.directions))
 
 # %% ../nbs/01b_echo.ipynb #9fae755b
 @patch
