@@ -165,7 +165,7 @@ def _from(path, recipe, plain, settings)->tuple:
     old = MusicTransformer.from_pretrained(None if path=='pretrained' else path)
     model = MusicTransformer(replace(old.cfg, dropout=settings.get('dropout', ModelConfig.dropout)))
     model.load_state_dict(old.state_dict())
-    settings = dict(context=old.cfg.max_distance) | _recipe(recipe) | settings
+    settings = dict(context=min(TrainConfig.context, old.cfg.max_distance)) | _recipe(recipe) | settings
     return model, _with(TrainConfig(), settings)
 
 # %% ../nbs/07_cli.ipynb #7872716d
@@ -343,7 +343,7 @@ def mt_compose(
     pieces:int=1,           # so many, composed together, with the seeds that follow
     tails:int=8,            # ways to go on near the end, of which the one with the likeliest end is taken
     returns:str='drawn',    # drawn, none, or when,from,to in seconds: '40,5,15'; the packaged model cannot go back
-    guidance:float=1.,      # how many times wishes (which the packaged model cannot hear) and returns count
+    guidance:float=None,    # how many times wishes and returns count; twice when left out
     out:str='.',            # folder for the files; those of the same name are replaced
     fill:str=None,          # a MIDI file to make anew in part, see --between
     accompany:str=None,     # a MIDI file, such as a melody, to add notes to

@@ -9,7 +9,7 @@ __all__ = ['piece_of', 'script', 'in_browser', 'checkpoint_files', 'browser_logi
            'play_page']
 
 # %% ../nbs/05b_engine.ipynb #22eee1ee
-import base64, html, inspect, json, re, shutil, subprocess
+import base64, html, json, re, shutil, subprocess
 from dataclasses import asdict
 from importlib.resources import files
 from itertools import pairwise
@@ -21,9 +21,9 @@ from fastcore.basics import first
 from safetensors.torch import save
 from .data import Performance
 from .directions import COMPOSERS, DIRECTIONS, EDGES
+from .drawing import GUIDANCE
 from .echo import HABIT
 from .files import all_or_none
-from .generation import generate
 from .model import MusicTransformer
 from .playback import beside
 from .sound import piano_samples
@@ -209,9 +209,8 @@ _licence = 'Its weights were learned from MAESTRO v3.0.0 and are under CC BY-NC-
 
 def _page_says(cfg, piano)->dict:
     "What the page knows of its model."
-    guidance = inspect.signature(generate).parameters['guidance'].default
     directions = _directions() if cfg.directions else []
-    return dict(config=asdict(cfg), directions=directions, habit=HABIT, guidance=guidance, piano=piano)
+    return dict(config=asdict(cfg), directions=directions, habit=HABIT, guidance=GUIDANCE, piano=piano)
 
 def _html(cfg, weight, piano, home, credits)->bytes:
     link = f'<a href="{html.escape(home)}">music_transformer</a> is free software.'

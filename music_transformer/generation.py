@@ -21,7 +21,7 @@ from .settings import Sampling, check, setting
 from .echo import Echo, Planned, draw_plan
 from .drawing import probabilities, pick, wait_at_most, compose
 from .drawing import Past, Rule, WellFormed, Holds, Keys, Waits, Rests, Ending, Take, Wished
-from .drawing import _plain, _refuse_strange, _tell_arguments, _wished
+from .drawing import _insistence, _plain, _refuse_strange, _tell_arguments, _wished
 from .given import bridge, complete
 from .model import MusicTransformer
 
@@ -115,7 +115,7 @@ def generate(
     progress:Callable=None, # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
     returns:str|list='drawn', # when to go back: drawn as in real pieces; a list of (when, from, to) in seconds; or None
-    guidance:float=1.,    # how many times wishes and returns count: 0 not at all, 1 as the model learned, 2 twice
+    guidance:float=None,  # how many times wishes and returns count: 1 as the model learned; twice when `None`
     tails:int=8,          # ways to go on near the end, of which one is chosen for its end; 1 takes what comes
     rules:Sequence=(), # of one's own: each a `Rule`
     given:Performance|str|Path=None, # notes that all stay, see `complete`; with a primer, an ending
@@ -128,7 +128,7 @@ def generate(
     if given is not None or between is not None:
         how = dict(particles=particles, seed=seed, progress=progress, window=window) | sampling
         return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how)
-    seeds = _plain(seed)
+    seeds,guidance = _plain(seed),_insistence(model, guidance)
     asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails, guidance=guidance)
     takes = _takes(model, seeds if isinstance(seeds, list) else [seeds], primer, rules, sampling, asked)
     for t in takes: t.rules.append(Returns(_plan(model, returns, t)))
@@ -141,7 +141,7 @@ def generate(
 def _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how):
     "`generate` where notes are given."
     if given is None: raise ValueError('between needs given, the notes round it.')
-    if guidance!=1: raise ValueError('guidance has no say where notes are given; leave it out.')
+    if guidance is not None: raise ValueError('guidance has no say where notes are given; leave it out.')
     if tokens is not None: raise ValueError('tokens cannot be counted where notes are given; leave it out.')
     plan = [] if returns in (None, 'drawn') else _planned(model, returns)
     rules = [*rules, Returns(plan)]
@@ -175,11 +175,12 @@ def _returned(take, ids)->list:
 def stream(
     model:MusicTransformer,
     seconds:float=60., tokens:int=None, primer:Performance|str|Path=None, seed:int=1, window:int=None,
-    guidance:float=1., rules:Sequence=(), # as for `generate`
+    guidance:float=None, rules:Sequence=(), # as for `generate`
     **sampling,
 ): # yields (seconds, pitch, velocity); velocity 0 is a release
     "Compose, and hand out each strike and release as soon as it is known."
     _refuse_strange(stream, sampling)
+    guidance = _insistence(model, guidance)
     asked = dict(seconds=seconds, tokens=tokens, window=window, guidance=guidance)
     [take] = _takes(model, [_plain(seed)], primer, rules, sampling, asked)
     return _events_of(take, compose(model, [take], window, guidance))

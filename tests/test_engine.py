@@ -334,8 +334,8 @@ def test_a_model_that_hears_directions_is_asked_for_them(tmp_path, page):
     MusicTransformer(ModelConfig(**sizes, echo=True, directions=True)).save_pretrained(tmp_path/'toy')
     page.goto(play_page(tmp_path/'site', tmp_path/'toy', piano=False).as_uri())
     page.get_by_label('composer').select_option('Chopin')
-    assert page.get_by_label('comes back').is_checked() and page.locator('#guidance').input_value()=='1'
-    page.locator('#guidance').select_option('2')
+    assert page.get_by_label('comes back').is_checked() and page.locator('#guidance').input_value()=='2'
+    page.locator('#guidance').select_option('3')
     assert page.get_by_label('loudness').locator('option').all_text_contents()[:3]==['as it likes','under 30','30 to 40']
     page.select_option('#seconds', '10')
     page.locator('#compose:enabled').click()
