@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import median
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
 from accelerate import PartialState
@@ -126,7 +127,7 @@ def step_times(cfg:ModelConfig, train:TrainConfig, repeat:int=7, device:str='cpu
 # %% ../nbs/08_benchmark.ipynb #3ec05870
 class _Noise:
     "A store of random ids, to measure with."
-    pieces,info = (),{}
+    pieces,info = [SimpleNamespace(split='train', composer='')],{}
     def __init__(self, n): self.ids = np.random.default_rng(0).integers(0, PAD, n, dtype=np.uint16)
     def split(self, name): return self.ids
 
