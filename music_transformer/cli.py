@@ -55,11 +55,12 @@ def _true(word)->bool:
     if word.lower() in ('true','false'): return word.lower()=='true'
     raise ArgumentTypeError(f'must be true or false, not {word!r}')
 
-def _option(o)->Parameter:
+def _option(o, unsaid)->Parameter:
     "The option for a field."
     kind,allowed = type(o.default),_range(o.metadata)
-    text = '; '.join(filter(None, [o.metadata['help'], allowed])) + f' (default: {o.default})'
-    how = dict(action='store', type=_true) if kind is bool else {}    # --echo true
+    usual = 'left unsaid' if unsaid else f'default: {BASE_RECIPE.get(o.name, o.default)}'
+    text = '; '.join(filter(None, [o.metadata['help'], allowed])) + f' ({usual})'
+    how = dict(action='store', type=_true) if kind is bool else {}       # --echo true
     return Parameter(o.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, text, how])
 
 # %% ../nbs/07_cli.ipynb #aad8571c
@@ -67,7 +68,7 @@ def options(
     *classes, # dataclasses of `setting`s
 ): # a decorator
     "Give a command an option for each setting of some classes; those that are given come to it as `**settings`."
-    more = [_option(o) for c in classes for o in fields(c) if o.name!='vocab_size']
+    more = [_option(o, c is Wish) for c in classes for o in fields(c) if o.name!='vocab_size']
     def _with_options(f):
         own = list(signature(f).parameters.values())[:-1]
         every = signature(f).replace(parameters=own+more)
@@ -117,7 +118,7 @@ def _print_left_out(store, out):
 def mt_train(
     store:str,             # a token store, packed or not; or a folder or zip of MIDI, which becomes one in OUT/store
     out:str='run',         # folder of the run
-    recipe:str=None,       # base: what trials found best; seed: the student report's; tune: a few files, as with --from
+    recipe:str=None,       # base (defaults as below); seed: the student report's; tune: a few files, as with --from
     From:str=None,         # go on from the weights of this checkpoint or run (or the word pretrained)
     plain:bool=False,      # the paper's model: relative attention, and nothing of what was added
     samples:int=1024,      # events to compose at each look, into samples/ and TensorBoard; 0 for none
@@ -152,6 +153,7 @@ def _recipe(name)->dict:
 def _new(recipe, settings)->tuple:
     "A model of its own, and its training. Its distances reach as far as the context, unless they are given."
     if 'context' in settings: settings = dict(max_distance=settings['context']) | settings
+    if settings.get('echo') is False: settings = dict(directions=False) | settings
     settings = _recipe(recipe) | settings
     cfg = ModelConfig.seed() if recipe=='seed' else ModelConfig()
     return _with(cfg, settings), _with(TrainConfig(), settings)
@@ -229,7 +231,7 @@ def _watch(run, n):
     net = run.copy()
     p = generate(net, tokens=n, seed=1)
     write_midi(p, run.out/f'samples/step-{run.step:06}.mid')
-    run.row |= _noticed(generate(net, 20, seed=range(1, 9), tails=1))
+    run.row |= _noticed(generate(net, 20, seed=range(1, 9), tails=1, max_rest=20))
     if run.log.board(): _show(run, net, p)
 
 # %% ../nbs/07_cli.ipynb #34bcb6cf
@@ -341,16 +343,16 @@ def mt_compose(
     seconds:float=60.,      # of new music, to within one; or less, if it ends by itself after nine tenths
     seed:int=1,             # another seed, another piece
     pieces:int=1,           # so many, composed together, with the seeds that follow
-    tails:int=8,            # ways to go on near the end, of which the one with the likeliest end is taken
+    tails:int=8,            # ways to go on near the end, of which one is chosen for its end
     returns:str='drawn',    # drawn, none, or when,from,to in seconds: '40,5,15'; the packaged model cannot go back
-    guidance:float=None,    # how many times wishes and returns count; twice when left out
+    guidance:float=None,    # how many times wishes and returns count: 0 not at all, 1 as it learned; 2 when left out
     out:str='.',            # folder for the files; those of the same name are replaced
     fill:str=None,          # a MIDI file to make anew in part, see --between
     accompany:str=None,     # a MIDI file, such as a melody, to add notes to
     vary:str=None,          # a MIDI file of which some notes stay, see --keep
-    between:Annotated[float, dict(nargs=2)]=None, # for these: two moments in seconds, 20 28
+    between:Annotated[float, dict(nargs=2)]=None, # for --fill, --accompany, --vary: two moments in seconds, 20 28
     keep:float=.5,          # for --vary: share of the notes that stay
-    particles:int=16,       # for these: takes that are weighed against each other
+    particles:int=16,       # for the same: takes that are weighed against each other
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
     **settings,
 ):

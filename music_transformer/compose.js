@@ -393,6 +393,7 @@ export class Take {
   draw(logits) {
     if (logits.some(Number.isNaN)) throw new Error('The model answers with NaN; its weights are damaged.')
     const allowed = this.allowed(), biased = logits.slice()
+    for (let i = 0; i < VOCAB_SIZE; i++) if (!allowed[i]) biased[i] = -Infinity
     for (const r of this.rules) r.bias(this.past, biased)
     const i = pick(probabilities(biased, allowed, this.asked.temperature, this.asked.topP), this.random)
     this.past.push(i)

@@ -266,9 +266,10 @@ def draw(self:Take, logits:Tensor)->int: # (V,) to one id
     "Draw the next id."
     if logits.isnan().any(): raise ValueError('the model answers with NaN; its weights are damaged.')
     allowed = self.allowed()
-    biased = logits.clone()
+    forbidden = torch.from_numpy(~allowed)
+    biased = logits.masked_fill(forbidden, -torch.inf)
     for r in self.rules: r.bias(self.past, biased)
-    biased[torch.from_numpy(~allowed)] = -torch.inf
+    biased[forbidden] = -torch.inf                       # whatever a rule made of it
     s = self.sampling
     i = pick(probabilities(biased, s.temperature, s.top_k, s.top_p, s.min_p), self.gen)
     if allowed[EOS]: self.ending.weigh(i, self.past, logits)

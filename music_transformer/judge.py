@@ -16,7 +16,7 @@ from .data import Performance
 from .key import ends_at_home, in_scale, tonic
 from .midi import read_midi
 from .corpus import MIDI_NAMES, TokenStore
-from .processor import decode
+from .processor import decode, STEP
 
 # %% ../nbs/06b_judge.ipynb #02bf9fb9
 _all_ = ['ends_at_home','in_scale','tonic'] # they live in `key`
@@ -132,7 +132,7 @@ def features(
     again = lines_again(p)
     if len(again): out['after'] = float(again[:,1].min())
     out['returns'] = float(len(again)>0)
-    out['hole'] = float(holes(p).max()>2)
+    out['hole'] = float(holes(p).max()>2+STEP/2)
     out['home'] = float(ends_at_home(p))
     out['in_scale'] = in_scale(n)
     out['two_hands'] = two_hands(p)
