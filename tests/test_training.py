@@ -11,6 +11,7 @@ from music_transformer.data import Performance
 from music_transformer.midi import write_midi
 from music_transformer.model import MusicTransformer
 from music_transformer.processor import PAD, decode
+from music_transformer.cli import _new
 from music_transformer.settings import TUNE_RECIPE, ModelConfig, TrainConfig
 from music_transformer.training import Feed, Progress, eval_windows, evaluate, fit, lr_factor, models_in, read_metrics, run_settings, token_loss
 
@@ -383,8 +384,8 @@ def test_on_a_machine_with_little_but_torch(d, store, tmp_path, monkeypatch):
     for word in ('step 3, loss','tokens/s','validation loss','min left'): assert word in a.stdout
     b = command(d/'store', '--out', tmp_path/'run', '--resume', '--max-steps', 6, '--samples', 0, absent_in=tmp_path)
     assert b.returncode==0 and 'step 6,' in b.stdout and 'step 3,' not in b.stdout, b.stderr
-    c = TrainConfig(context=32, batch_size=4, transpose=2, val_every=3, warmup=2, schedule='constant', max_steps=6)
-    fit(store, ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32), c, tmp_path/'whole', progress=False)
+    said = dict(d_model=32, n_layers=1, n_heads=2, d_ff=32, context=32, batch_size=4, transpose=2, val_every=3, warmup=2, schedule='constant', max_steps=6)
+    fit(store, *_new('base', said), tmp_path/'whole', progress=False)
     assert same(tmp_path/'run', tmp_path/'whole')
 
 @pytest.mark.parametrize('spread', ['FSDP','DEEPSPEED'])
