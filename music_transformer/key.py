@@ -44,6 +44,8 @@ def ends_at_home(
     "Whether the lowest key that sounds with the last strike is the tonic of the half minute that it ends."
     if not len(p): return False
     start,end = p.notes['start'],p.notes['end']
-    last = p.notes[end>start.max()]
-    before = p.notes[start>=start.max()-30]
-    return int(last['pitch'].min())%12==tonic(before)
+    latest = start.max()
+    last = p.notes[(end>latest) | (start==latest)]
+    before = p.notes[start>=latest-30]
+    bass = int(last['pitch'].min())
+    return bass%12==tonic(before)

@@ -1,4 +1,4 @@
-"""Bytes to a performance and back, with the pedals heard as a pianist hears them.
+"""Bytes to a performance and back, with the sustaining pedals heard, each as simply up or down.
 
 Docs: https://music-transformer.github.io/music_transformer/midi.html.md"""
 
@@ -283,7 +283,7 @@ def _notes(tpq, in_tempo, tracks):
     at,tempo = _columns(tracks if in_tempo else [], 'tempo', 2)
     if (tempo==0).any(): raise MidiError('its clock stands still')
     strikes = _columns(tracks, 'strikes', 5)
-    drum = (strikes[2] & 15)==9                          # channel 10, counted from 0
+    drum = (strikes[2] & 15)==9                          # channel 10, which is 9 counted from 0
     strikes = strikes[:,~drum]
     start,_,voice,pitch,velocity = strikes
     end = _by_pedals(strikes, _columns(tracks, 'told', 4), max(o.last for o in tracks))
