@@ -1,4 +1,4 @@
-"""Eight commands: prepare, train, evaluate, compose, render, page, originality, judge. (A ninth, `mt-benchmark`, has a notebook of its own.)
+"""Eight commands: prepare, train, evaluate, compose, render, page, originality, judge.
 
 Docs: https://music-transformer.github.io/music_transformer/cli.html.md"""
 
@@ -9,7 +9,6 @@ __all__ = ['command', 'options', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_co
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
 import os, sys
-from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -21,7 +20,7 @@ from typing import Annotated
 from fastcore.script import call_parse, is_cli
 from .files import all_or_none, check_names, progress_bar, write_file
 from .directions import Wish
-from .settings import BASE_RECIPE, SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range
+from .settings import BASE_RECIPE, PLAIN, SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range, true_or_false
 
 # %% ../nbs/07_cli.ipynb #c801f79a
 def command(f:Callable):
@@ -50,17 +49,12 @@ def _sentence(e):
     return f'{where}: {e.strerror}.'
 
 # %% ../nbs/07_cli.ipynb #9c624e12
-def _true(word)->bool:
-    "Whether an option is true."
-    if word.lower() in ('true','false'): return word.lower()=='true'
-    raise ArgumentTypeError(f'must be true or false, not {word!r}')
-
 def _option(o, unsaid)->Parameter:
     "The option for a field."
     kind,allowed = type(o.default),_range(o.metadata)
     usual = 'left unsaid' if unsaid else f'default: {BASE_RECIPE.get(o.name, o.default)}'
     text = '; '.join(filter(None, [o.metadata['help'], allowed])) + f' ({usual})'
-    how = dict(action='store', type=_true) if kind is bool else {}       # --echo true
+    how = dict(action='store', type=true_or_false) if kind is bool else {}       # --echo true
     return Parameter(o.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, text, how])
 
 # %% ../nbs/07_cli.ipynb #aad8571c
@@ -132,7 +126,7 @@ def mt_train(
     if samples<0: raise ValueError(f'--samples must be 0 or more, not {samples}')
     out = Path(out)
     if resume and (From or recipe): raise ValueError('--resume goes on as it began; leave --from and --recipe out.')
-    if plain and not From: settings = _PLAIN|settings
+    if plain and not From: settings = PLAIN|settings
     if resume: what,train = (_with(c, settings) for c in run_settings(out))
     elif From: what,train = _from(From, recipe or 'tune', plain, settings)
     else: what,train = _new(recipe or 'base', settings)
@@ -140,7 +134,6 @@ def mt_train(
 
 # %% ../nbs/07_cli.ipynb #b1945431
 _RECIPES = dict(base=BASE_RECIPE, seed=SEED_RECIPE, tune=TUNE_RECIPE)
-_PLAIN = dict(position='relative', state=False, wishes=False, clock=False, conv=0, echo=False, directions=False)
 
 def _with(c, settings): return replace(c, **{k: v for k,v in settings.items() if hasattr(c, k)})
 

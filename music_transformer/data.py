@@ -1,4 +1,4 @@
-"""A performance: the notes a listener hears, each with its beginning, its end, its pitch and its touch (how hard the key was struck: its velocity).
+"""A performance: what a listener hears, each note with its beginning, end, pitch and touch (its velocity).
 
 Docs: https://music-transformer.github.io/music_transformer/data.html.md"""
 

@@ -1,4 +1,4 @@
-"""What the model may be told about the next ten seconds: how many notes, how loud, how high, how many sounding at once, and whose music it should resemble.
+"""What a model may be told of the next ten seconds: how dense, loud, high and full, and whose music to resemble.
 
 Docs: https://music-transformer.github.io/music_transformer/directions.html.md"""
 

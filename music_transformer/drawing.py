@@ -369,9 +369,8 @@ def compose(
 def _read(model, takes, cache, insists=False):
     "The logits after what is there already; of a long beginning only the window is read."
     _tell(takes, cache)
-    twins = takes if insists and _are_told(takes, cache) else []
-    if twins: cache.echoes += [Echo() for _ in twins]
-    x = torch.tensor([t.ids for t in [*takes, *twins]], device=model.embed.weight.device)
+    copies = _add_twins(cache) if insists and _are_told(takes, cache) else 1
+    x = torch.tensor([t.ids for t in takes]*copies, device=model.embed.weight.device)
     logits = model(x[:,-cache.window:], cache, x[:,:-cache.window])
     return logits[:,-1].float().cpu()
 

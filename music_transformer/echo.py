@@ -1,4 +1,4 @@
-"""Where the last few notes were played before in this piece, and what came next that time: exact, cheap, and reaching back to the first bar.
+"""Where the last few notes were played before in this piece, and what came next that time.
 
 Docs: https://music-transformer.github.io/music_transformer/echo.html.md"""
 

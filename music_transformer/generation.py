@@ -60,7 +60,7 @@ def _checked(seeds, asked)->dict:
     return asked
 
 # %% ../nbs/04_generation.ipynb #268ff514
-def _takes(model, seeds, primer, rules, sampling, asked)->list:
+def _takes(model, seeds, primer, rules, sampling, asked, returns=None)->list:
     "Takes that are ready to begin."
     asked = _checked(seeds, asked)
     ids = _primer_ids(primer)
@@ -69,7 +69,9 @@ def _takes(model, seeds, primer, rules, sampling, asked)->list:
     rules = [*rules, *_wished(model, begin, sampling)]
     sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
     forget = 0 if model.cfg.state or model.cfg.wishes else window
-    return [Take(ids, o, Ending(begin=begin, **asked), sampling, forget, deepcopy(rules)) for o in seeds]
+    takes = [Take(ids, o, Ending(begin=begin, **asked), sampling, forget, deepcopy(rules)) for o in seeds]
+    for t in takes: t.rules.append(Returns(_plan(model, returns, t)))
+    return takes
 
 # %% ../nbs/04_generation.ipynb #391ffd35
 @dataclass
@@ -128,14 +130,18 @@ def generate(
     if given is not None or between is not None:
         how = dict(particles=particles, seed=seed, progress=progress, window=window) | sampling
         return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how)
-    seeds,guidance = _plain(seed),_insistence(model, guidance)
+    guidance = _insistence(model, guidance)
     asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails, guidance=guidance)
-    takes = _takes(model, seeds if isinstance(seeds, list) else [seeds], primer, rules, sampling, asked)
-    for t in takes: t.rules.append(Returns(_plan(model, returns, t)))
-    for _ in compose(model, takes, window, guidance):
-        if progress and progress(sum(t.done() for t in takes)/len(takes)): break
+    takes = _takes(model, np.atleast_1d(seed).tolist(), primer, rules, sampling, asked, returns)
+    _go_through(compose(model, takes, window, guidance), takes, progress)
     made = [_result(t, keep_primer) for t in takes]
-    return made if isinstance(seeds, list) else made[0]
+    return made if np.ndim(seed) else made[0]
+
+# %% ../nbs/04_generation.ipynb #8163af3c
+def _go_through(run, takes, progress):
+    "Compose to the end, or until a true answer stops it."
+    for _ in run:
+        if progress and progress(sum(t.done() for t in takes)/len(takes)): break
 
 # %% ../nbs/04_generation.ipynb #0fe4e3a3
 def _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how):

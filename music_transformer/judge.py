@@ -140,6 +140,7 @@ def features(
     out['pace'] = len(n)/p.seconds
     return out | _drift(n, p.seconds/5) | _breath(held(p))
 
+# %% ../nbs/06b_judge.ipynb #0f474348
 def _drift(n, fifth):
     "How the last fifth differs from the first."
     first = n['velocity'][n['start']<fifth]

@@ -1,4 +1,4 @@
-"""Is it copied? How much of a piece stands, note for note, in the music that the model learned from; and how much of that any two pieces share.
+"""How much of a piece stands, note for note, in what the model learned from, and how much of that any two share.
 
 Docs: https://music-transformer.github.io/music_transformer/originality.html.md"""
 

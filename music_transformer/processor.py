@@ -1,4 +1,4 @@
-"""A performance becomes a sequence of whole numbers and comes back: within 5 ms, within 2 of 127 velocities, and unchanged from then on.
+"""A performance becomes whole numbers and comes back: within 5 ms, within 2 of 127 velocities, then unchanged.
 
 Docs: https://music-transformer.github.io/music_transformer/processor.html.md"""
 
