@@ -20,7 +20,8 @@ from typing import Annotated
 from fastcore.script import call_parse, is_cli
 from .files import all_or_none, check_names, progress_bar, write_file
 from .directions import Wish
-from .settings import BASE_RECIPE, PLAIN, SEED_RECIPE, TUNE_RECIPE, ModelConfig, Sampling, TrainConfig, _range, true_or_false
+from .settings import BASE_RECIPE, PLAIN, SEED_RECIPE, TUNE_RECIPE, _range, true_or_false
+from .settings import ModelConfig, Sampling, TrainConfig
 
 # %% ../nbs/07_cli.ipynb #c801f79a
 def command(f:Callable):
