@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help music lab check test export style docs readme examples wheel-test listening-test fillings counts wishes judge fuzz corpus-speed engine-speed trial clean
+.PHONY: help music lab check test export style docs readme examples wheel-test listening-test fillings counts choosing wishes judge fuzz corpus-speed engine-speed trial clean
 
 help: ## what there is
 	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-16s%s\n' "$$name" "$$what"; done
@@ -65,8 +65,9 @@ fillings: $(VENV)/.dev ## how well gaps are filled, ARGS=STORE; and a page to he
 	$(BIN)/python docs/fillings.py $(ARGS)
 
 counts: ## what a listener notices in thirty pieces, ARGS=STORE
+choosing: ## which way of drawing to choose, sixty pieces of each, ARGS=STORE; hours
 wishes: ## what comes of wishes, in hundreds of takes
-counts wishes: $(VENV)/.dev
+counts choosing wishes: $(VENV)/.dev
 	$(BIN)/python docs/$@.py $(ARGS)
 
 judge: ## all of MAESTRO against another reading of it

@@ -17,13 +17,14 @@ SEEDS,TOGETHER = range(101, 131),10
 PRIMER,NEW = 30,30 # seconds
 ways = dict(composed={}, told=dict(guidance=1.), untold=dict(returns=None))
 
-def pieces(model, folder, **how)->list:
+def pieces(model, folder, seeds, **how)->list: # of `Performance`
     "A minute for each seed."
-    made = []
-    for n in range(0, len(SEEDS), TOGETHER):
-        made += generate(model, 60, seed=list(SEEDS[n:n+TOGETHER]), **how)
+    made,folder = [],Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for p in made: write_midi(p, folder/f'{p.info["seed"]}.mid')
+    for n in range(0, len(seeds), TOGETHER):
+        some = generate(model, 60, seed=list(seeds[n:n+TOGETHER]), **how)
+        for p in some: write_midi(p, folder/f'{p.info["seed"]}.mid')
+        made += some
     return made
 
 def returned(made)->dict:
@@ -54,7 +55,7 @@ def continued(model, store, folder)->dict:
 def main(store, path=None):
     store,model,out = TokenStore(store),MusicTransformer.from_pretrained(path),Path('out/counts')
     real,known = minutes(store),model.cfg.echo
-    made = {k: pieces(model, out/k, **how) for k,how in ways.items() if known or k=='composed'}
+    made = {k: pieces(model, out/k, SEEDS, **how) for k,how in ways.items() if known or k=='composed'}
     found = table(made | dict(real=real, shuffled=[shuffled(p) for p in real]))
     judge = {k: auc(o, real) for k,o in made.items()} | dict(floor=auc(real[::2], real[1::2]))
     primer = continued(model, store, out/'continued')

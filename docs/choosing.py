@@ -1,0 +1,39 @@
+"""Choose how to draw: `make choosing ARGS='STORE [MODEL]'`. The numbers go to examples/run/choosing.json, the pieces to out/choosing.
+
+Sixty pieces of a minute for each way, on seeds that nothing else uses, against the last minutes of the validation split. Pieces that are there already are not composed again."""
+import json, sys
+from pathlib import Path
+from counts import pieces
+from music_transformer.corpus import TokenStore
+from music_transformer.judge import auc, minutes, table
+from music_transformer.midi import read_midi
+from music_transformer.model import MusicTransformer
+
+SEEDS = range(1001, 1061)
+ways = dict(plain={}, top_p_95=dict(top_p=.95), keys_85=dict(key_temperature=.85), keys_7=dict(key_temperature=.7), keys_55=dict(key_temperature=.55),
+    keys_7_told_3=dict(key_temperature=.7, guidance=3.), keys_7_top_p_98=dict(key_temperature=.7, top_p=.98))
+SHOWN = 'returns','hole','wet_again','louder','in_scale','home'
+
+def drawn(model, folder, how)->list: # of `Performance`
+    "The pieces of a way; an interrupted one is taken up."
+    missing = [s for s in SEEDS if not (folder/f'{s}.mid').exists()]
+    pieces(model, folder, missing, **how)
+    return [read_midi(folder/f'{s}.mid') for s in SEEDS]
+
+def judged(made, real)->dict:
+    "A linear judge on the whole minutes, and on twenty seconds from their middle."
+    def middle(pieces): return [p[20:40] for p in pieces]
+    return dict(minute=round(auc(made, real), 3), middle=round(auc(middle(made), middle(real)), 3))
+
+def main(store, path=None):
+    store,model,rows = TokenStore(store),MusicTransformer.from_pretrained(path),[]
+    real = minutes(store)
+    for name,how in ways.items():
+        made = drawn(model, Path('out/choosing')/name, how)
+        found = table(dict(made=made))
+        rows.append(dict(name=name, how=how, judge=judged(made, real), table={k: o['made'] for k,o in found.items()}))
+        print(name, rows[-1]['judge'], {k: round(rows[-1]['table'][k][0], 3) for k in SHOWN}, flush=True)
+    text = json.dumps(dict(pieces=len(SEEDS), real={k: o['real'] for k,o in table(dict(real=real)).items()}, ways=rows), indent=1)
+    Path('examples/run/choosing.json').write_text(text.replace('NaN', 'null')+'\n')
+
+if __name__=='__main__': main(*sys.argv[1:])
