@@ -10,8 +10,8 @@ from music_transformer.midi import read_midi
 from music_transformer.model import MusicTransformer
 
 SEEDS = range(1001, 1061)
-ways = dict(plain={}, top_p_95=dict(top_p=.95), keys_85=dict(key_temperature=.85), keys_7=dict(key_temperature=.7), keys_55=dict(key_temperature=.55),
-    keys_7_told_3=dict(key_temperature=.7, guidance=3.), keys_7_top_p_98=dict(key_temperature=.7, top_p=.98))
+ways = dict(plain={}, top_p_95=dict(top_p=.95), keys_85=dict(key_temperature=.85), keys_7=dict(key_temperature=.7),
+    keys_7_told_3=dict(key_temperature=.7, guidance=3.))
 SHOWN = 'returns','hole','wet_again','louder','in_scale','home'
 
 def drawn(model, folder, how)->list: # of `Performance`
