@@ -82,7 +82,7 @@ def test_every_page_in_a_browser(site, address, browser, device):
         page.on('pageerror', lambda e: wrong.append(str(e)))
         page.on('request', lambda r: r.url.startswith((address,'data:','blob:')) or wrong.append(f'asks {r.url[:80]}'))
         page.goto(address+p)
-        page.wait_for_function('[...document.querySelectorAll("audio")].every(o => o.duration>0)', timeout=20_000)
+        page.wait_for_function('[...document.querySelectorAll("audio")].every(o => o.duration>0)', timeout=60_000)
         assert not wrong, (p, wrong)
         assert page.evaluate('document.documentElement.scrollWidth')<=device['viewport']['width'], f'{p} is wider than the screen'
         assert page.evaluate('[...document.images].every(o => o.naturalWidth>0)'), f'{p}: a picture is missing'
@@ -119,7 +119,7 @@ def test_on_a_phone_a_small_figure_fits_and_printed_lines_wrap(site, address, br
 def test_search_finds_what_people_ask(address, browser, words):
     tab = browser.new_page(**desk)
     tab.goto(f'{address}search.html?q={words.replace(" ", "+")}')
-    tab.locator('ul.search a[href^="how_do_i.html"]').first.wait_for(timeout=10_000)
+    tab.locator('ul.search a[href^="how_do_i.html"]').first.wait_for(timeout=60_000)
     tab.close()
 
 def test_what_nbdev_is_told_is_not_shown(site):
@@ -128,5 +128,5 @@ def test_what_nbdev_is_told_is_not_shown(site):
 def test_search_in_a_browser(address, browser):
     page = browser.new_page(**desk)
     page.goto(address+'search.html?q=render')
-    page.get_by_text('Python function, in').first.wait_for(timeout=10_000)
+    page.get_by_text('Python function, in').first.wait_for(timeout=60_000)
     page.close()
