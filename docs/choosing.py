@@ -25,15 +25,18 @@ def judged(made, real)->dict:
     def middle(pieces): return [p[20:40] for p in pieces]
     return dict(minute=round(auc(made, real), 3), middle=round(auc(middle(made), middle(real)), 3))
 
+def means(pieces)->dict: # name of a feature: mean, low, high
+    return {k: o['these'] for k,o in table(dict(these=pieces)).items()}
+
 def main(store, path=None):
     store,model,rows = TokenStore(store),MusicTransformer.from_pretrained(path),[]
     real = minutes(store)
     for name,how in ways.items():
         made = drawn(model, Path('out/choosing')/name, how)
-        found = table(dict(made=made))
-        rows.append(dict(name=name, how=how, judge=judged(made, real), table={k: o['made'] for k,o in found.items()}))
-        print(name, rows[-1]['judge'], {k: round(rows[-1]['table'][k][0], 3) for k in SHOWN}, flush=True)
-    text = json.dumps(dict(pieces=len(SEEDS), real={k: o['real'] for k,o in table(dict(real=real)).items()}, ways=rows), indent=1)
+        row = dict(name=name, how=how, judge=judged(made, real), table=means(made))
+        rows.append(row)
+        print(name, row['judge'], {k: round(row['table'][k][0], 3) for k in SHOWN}, flush=True)
+    text = json.dumps(dict(pieces=len(SEEDS), real=means(real), ways=rows), indent=1)
     Path('examples/run/choosing.json').write_text(text.replace('NaN', 'null')+'\n')
 
 if __name__=='__main__': main(*sys.argv[1:])
