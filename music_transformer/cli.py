@@ -9,6 +9,7 @@ __all__ = ['command', 'options', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_co
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
 import os, sys
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -50,12 +51,17 @@ def _sentence(e):
     return f'{where}: {e.strerror}.'
 
 # %% ../nbs/07_cli.ipynb #9c624e12
+def _true(word)->bool:
+    "What an option says; argparse shows the sentence of an error of its own only."
+    try: return true_or_false(word)
+    except ValueError as e: raise ArgumentTypeError(e) from None
+
 def _option(o, unsaid)->Parameter:
     "The option for a field."
     kind,allowed = type(o.default),_range(o.metadata)
     usual = 'left unsaid' if unsaid else f'default: {BASE_RECIPE.get(o.name, o.default)}'
     text = '; '.join(filter(None, [o.metadata['help'], allowed])) + f' ({usual})'
-    how = dict(action='store', type=true_or_false) if kind is bool else {}       # --echo true
+    how = dict(action='store', type=_true) if kind is bool else {}       # --echo true
     return Parameter(o.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, text, how])
 
 # %% ../nbs/07_cli.ipynb #aad8571c

@@ -50,6 +50,10 @@ def test_help_names_every_option():
         for f in (f for c in classes for f in fields(c) if f.name!='vocab_size'):
             assert f'--{f.name.replace("_","-")} (' in said[name] and f.metadata['help'].split()[0] in said[name], f.name
 
+def test_an_option_is_true_or_false():
+    r = run('mt-train', 'store', '--echo', 'maybe', ok=False)
+    assert r.returncode==2 and "--echo: must be true or false, not 'maybe'" in r.stderr
+
 def test_an_option_from_python_is_one_of_the_options():
     from music_transformer import cli
     with pytest.raises(TypeError, match='d_modle'): cli.mt_train('store', d_modle=3)
