@@ -65,7 +65,7 @@ fillings: $(VENV)/.dev ## how well gaps are filled, ARGS=STORE; and a page to he
 	$(BIN)/python docs/fillings.py $(ARGS)
 
 counts: ## what a listener notices in thirty pieces, ARGS=STORE
-choosing: ## which way of drawing to choose, sixty pieces of each, ARGS=STORE; hours
+choosing: ## which way of drawing to choose, twenty pieces of each, ARGS=STORE
 wishes: ## what comes of wishes, in hundreds of takes
 counts choosing wishes: $(VENV)/.dev
 	$(BIN)/python docs/$@.py $(ARGS)

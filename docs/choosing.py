@@ -1,6 +1,6 @@
 """Choose how to draw: `make choosing ARGS='STORE [MODEL]'`. The numbers go to examples/run/choosing.json, the pieces to out/choosing.
 
-Sixty pieces of a minute for each way, on seeds that nothing else uses, against the last minutes of the validation split. Pieces that are there already are not composed again."""
+Twenty pieces of a minute for each way, on seeds that nothing else uses, against the last minutes of the validation split. Pieces that are there already are not composed again."""
 import json, sys
 from pathlib import Path
 from counts import pieces
@@ -9,10 +9,10 @@ from music_transformer.judge import auc, minutes, table
 from music_transformer.midi import read_midi
 from music_transformer.model import MusicTransformer
 
-SEEDS = range(1001, 1061)
-ways = dict(plain={}, top_p_95=dict(top_p=.95), keys_85=dict(key_temperature=.85), keys_7=dict(key_temperature=.7),
-    keys_7_told_3=dict(key_temperature=.7, guidance=3.))
-SHOWN = 'returns','hole','wet_again','louder','in_scale','home'
+SEEDS = range(1001, 1021)
+ways = dict(plain=dict(off_scale=0.), keys_85=dict(off_scale=0., key_temperature=.85), keys_7=dict(off_scale=0., key_temperature=.7),
+    keys_7_told_3=dict(off_scale=0., key_temperature=.7, guidance=3.), scale_7=dict(off_scale=.7))
+SHOWN = 'returns','stuck','wet_again','louder','in_scale','home'
 
 def drawn(model, folder, how)->list: # of `Performance`
     "The pieces of a way; an interrupted one is taken up."

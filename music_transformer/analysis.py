@@ -8,10 +8,9 @@ Docs: https://music-transformer.github.io/music_transformer/analysis.html.md"""
 __all__ = ['feature_names', 'plot_events', 'plot_model', 'curves', 'plot_curves', 'cost', 'read_looks', 'plot_looks',
            'read_samples', 'plot_kinds', 'loss_by_position', 'plot_positions', 'attention_weights', 'places',
            'look_back', 'half_within', 'plot_attention', 'end_chances', 'plot_ends', 'features', 'histograms',
-           'overlaps', 'plot_distributions', 'plot_overlaps', 'overlap_noise', 'overlap_ceiling', 'sweep', 'plot_sweep']
+           'overlaps', 'plot_distributions', 'plot_overlaps', 'overlap_ceiling']
 
 # %% ../nbs/06_analysis.ipynb #abf3d5c2
-from itertools import product
 from pathlib import Path
 import numpy as np, torch
 from numpy.typing import ArrayLike
@@ -20,7 +19,6 @@ from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, EOS, STEP, elapsed, encod
 from .model import MusicTransformer, ModelConfig
 from .evaluation import foresee, measure
 from .training import read_metrics
-from .generation import Sampling, generate
 
 # %% ../nbs/06_analysis.ipynb #4d9daf41
 def _axes(
@@ -517,15 +515,15 @@ def plot_distributions(
     return fig
 
 # %% ../nbs/06_analysis.ipynb #84e3741b
-def _shades(ax, v, low, high, rows, columns, size=10):
+def _shades(ax, v, low, high, rows, columns):
     "A table of numbers in colour: the darker, the nearer to `high`."
     ax.imshow(v, cmap='Greens', vmin=low, vmax=high, aspect='auto')
-    ax.set_xticks(range(len(columns)), columns, fontsize=size)
-    ax.set_yticks(range(len(rows)), rows, fontsize=size)
+    ax.set_xticks(range(len(columns)), columns)
+    ax.set_yticks(range(len(rows)), rows)
     dark = low+.7*(high-low)
     for (i,j),x in np.ndenumerate(v):
         colour = 'w' if x>dark else 'k'
-        ax.text(j, i, f'{x:.2f}', ha='center', va='center', fontsize=size, color=colour)
+        ax.text(j, i, f'{x:.2f}', ha='center', va='center', color=colour)
 
 # %% ../nbs/06_analysis.ipynb #6d8bf70a
 def plot_overlaps(
@@ -539,82 +537,14 @@ def plot_overlaps(
     ax.axhline(len(v)-1.5, c='k', lw=1)
     return fig
 
-# %% ../nbs/06_analysis.ipynb #c4e41337
-def _numbers(o, of)->dict:
-    "Each overlap, and the `mean` of all, as one number."
-    o = o | dict(mean=np.mean(list(o.values()), 0))
-    return {k: float(of(v)) for k,v in o.items()}
-
-def overlap_noise(
-    real:list|dict, # a list of performances, or their `histograms`
-    composed:list, # a list of performances
-    draws:int=400,
-)->tuple: # two of name: number, with the `mean` of all
-    "The overlaps of two sets, and their standard deviation if the second were drawn again (bootstrap)."
-    h,n = histograms(real),len(composed)
-    often = np.random.default_rng(0).multinomial(n, np.full(n, 1/n), draws) # (draws, n) each of them
-    drawn = {k: _common(_shares(often@c), h[k]) for k,c in _counts(composed).items()}
-    return _numbers(overlaps(h, composed), float), _numbers(drawn, np.std)
-
-# %% ../nbs/06_analysis.ipynb #f85b726b
+# %% ../nbs/06_analysis.ipynb #f85b726c
 def overlap_ceiling(
-    real:list, # a list of performances
+    real:list, # of `Performance`
     n:int, # so many of them, against all the others
     draws:int=400,
-)->tuple: # two of name: number, with the `mean` of all
-    "How much some real performances have in common with the others: mean and deviation over many ways to choose them."
+)->dict: # name: number
+    "How much some real performances have in common with the others, on average over many ways to choose them."
     if not 0<n<len(real): raise ValueError(f'n must lie in 1-{len(real)-1}, so that there are others, not {n}')
     order = np.random.default_rng(0).random((draws, len(real))).argsort(1)
     chosen = order<n                                   # (draws, N), n in each row
-    drawn = {k: _common(_shares(chosen@c), _shares(~chosen@c)) for k,c in _counts(real).items()}
-    return _numbers(drawn, np.mean), _numbers(drawn, np.std)
-
-# %% ../nbs/06_analysis.ipynb #2d59dbdd
-def sweep(
-    model:MusicTransformer,
-    real:list, # a list of performances
-    temperatures:tuple|list=(.8,.9,1.,1.1,1.2,1.3),
-    top_ps:tuple|list=(.9,.95,.98,.99,1.),
-    tokens:int=1024,    # in each piece
-    seeds:list|range=range(1,25), # a piece each
-)->dict: # plain numbers, for `plot_sweep` or a JSON file
-    "Compose a piece for each seed with each setting, and see how much they have in common with real ones."
-    seeds,rows = list(seeds),[]
-    for t,p in product(temperatures, top_ps):
-        composed = generate(model, tokens=tokens, seed=seeds, temperature=t, top_p=p)
-        overlap,noise = overlap_noise(real, composed)
-        rows.append(dict(temperature=t, top_p=p, overlap=overlap, noise=noise))
-    ceiling,spread = overlap_ceiling(real, min(len(seeds), len(real)//2))
-    return dict(tokens=tokens, seeds=len(seeds), real=len(real), rows=rows, ceiling=ceiling, spread=spread)
-
-# %% ../nbs/06_analysis.ipynb #e9b106fd
-def _plot_settings(ax, r, k, name, size=8):
-    "One overlap of each setting: the temperatures up, the top-p across; the best is bold."
-    rows,top = r['rows'],r['ceiling'][k]
-    ts = list(dict.fromkeys(o['temperature'] for o in rows))
-    ps = list(dict.fromkeys(o['top_p'] for o in rows))
-    v = np.array([o['overlap'][k] for o in rows]).reshape(len(ts), len(ps))
-    _shades(ax, v, .9*v.min(), top, ts, ps, size)
-    ax.texts[v.argmax()].set_weight('bold')
-    ax.set_title(f'{name} ({top:.2f})', fontsize=size+1)
-    ax.invert_yaxis()
-
-# %% ../nbs/06_analysis.ipynb #2f1beb34
-def plot_sweep(
-    r:dict, # what `sweep` returned
-): # matplotlib figure
-    "Each setting's overlap with real music: the mean, large, and each feature; in brackets the ceiling, the darkest."
-    import matplotlib.pyplot as plt
-    mosaic = [['mean']*3+list(feature_names)[i:i+3] for i in (0,3,6)]
-    fig,axs = plt.subplot_mosaic(mosaic, figsize=(12,5.6), layout='constrained')
-    for k,name in feature_names.items(): _plot_settings(axs[k], r, k, name)
-    large = axs['mean']
-    _plot_settings(large, r, 'mean', 'mean of all', 11)
-    default = Sampling.temperature,Sampling.top_p
-    for o,text in zip(r['rows'], large.texts):
-        text.set_text(f"{o['overlap']['mean']:.3f}\n± {o['noise']['mean']:.3f}")
-        if (o['temperature'],o['top_p'])==default: text.set_bbox(_FRAME)
-    large.set(xlabel='top-p', ylabel='temperature (dashed: the defaults)')
-    return fig
-
-_FRAME = dict(boxstyle='square,pad=.8', fc='none', ec='C1', lw=2, ls='--')
+    return {k: float(_common(_shares(chosen@c), _shares(~chosen@c)).mean()) for k,c in _counts(real).items()}

@@ -344,7 +344,7 @@ def mt_compose(
     seed:int=1,             # another seed, another piece
     pieces:int=1,           # so many, composed together, with the seeds that follow
     tails:int=8,            # ways to go on near the end, of which one is chosen for its end
-    returns:str='drawn',    # drawn, none, or when,from,to in seconds: '40,5,15'; the packaged model cannot go back
+    returns:str='drawn',    # drawn, none, or when,from,to in seconds: '40,5,15'
     guidance:float=None,    # how many times wishes and returns count: 0 not at all, 1 as it learned; 2 when left out
     out:str='.',            # folder for the files; those of the same name are replaced
     fill:str=None,          # a MIDI file to make anew in part, see --between

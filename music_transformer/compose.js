@@ -116,7 +116,8 @@ export class Grammar {
 export class Past extends Grammar {
   constructor(ids = [SOS]) {
     super()
-    this.ids = []
+    this.ids = []                       // all that came,
+    this.keys = []                      // and the keys that were struck
     this.struck = new Float64Array(128) // the step of each key's last strike
     this.place = new Float64Array(128)  // how many ids there were then
     this.sounding = false               // is a key down?
@@ -128,6 +129,7 @@ export class Past extends Grammar {
     super.push(i)
     this.ids.push(i)
     if (i < NOTE_OFF) {
+      this.keys.push(i)
       this.struck[i] = this.steps
       this.place[i] = this.ids.length
     }
@@ -204,6 +206,32 @@ export class Keys extends Rule {
     const calm = keys.map(o => o/this.temperature), more = logSumExp(keys) - logSumExp(calm)
     calm.forEach((o, key) => logits[key] = o + more)
   }
+}
+
+// Keys off the scale that the last notes fit best are less likely.
+export class InScale extends Rule {
+  constructor(nats) {
+    super()
+    this.nats = nats
+  }
+
+  bias(past, logits) {
+    const keys = past.keys.slice(-HEARD), strikes = logits.slice(0, NOTE_OFF)
+    if (keys.length < LEAST || Math.max(...strikes) === -Infinity) return
+    const scale = scaleOf(keys), biased = strikes.map((o, key) => scale[key%12] ? o : o - this.nats)
+    const more = logSumExp(strikes) - logSumExp(biased)
+    biased.forEach((o, key) => logits[key] = o + more)
+  }
+}
+
+const HEARD = 128, LEAST = 24 // notes; fewer tell no scale
+const TONES = [0, 2, 3, 5, 7, 8, 10, 11], twelve = [...Array(12).keys()]
+const SCALES = twelve.map(k => twelve.map(tone => TONES.includes((tone - k + 12)%12)))
+
+// Which pitch classes the scale holds that holds most of these keys; of several, the first.
+function scaleOf(keys) {
+  const held = SCALES.map(o => keys.filter(key => o[key%12]).length)
+  return SCALES[held.indexOf(Math.max(...held))]
 }
 
 // No silence is longer than this, until the asked length has passed.
@@ -343,11 +371,11 @@ export function pick(shares, random) {
 }
 
 // `Sampling`, and what else may be asked for.
-const ASKED = {seconds: 60, seed: 1, temperature: 1, keyTemperature: 1, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null,
+const ASKED = {seconds: 60, seed: 1, temperature: 1, keyTemperature: 1, offScale: .7, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null,
   directions: [0, 0, 0, 0, 0], // classes, as `Wishes` gives them in Python; 0 is unsaid
   returns: null, // a list of {when, since, until} in seconds; or a habit, from which one is drawn
   guidance: 2}   // how many times directions and returns count
-const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], temperature: [0, 100], keyTemperature: [1e-3, 1e3], topP: [1e-6, 1],
+const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], temperature: [0, 100], keyTemperature: [1e-3, 1e3], offScale: [0, 100], topP: [1e-6, 1],
   maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], window: [0, 2**16], guidance: [0, 20]}
 
 function checked(given) {
@@ -373,6 +401,7 @@ export class Take {
     this.rules = [this.ending]
     if (asked.temperature < 1) this.rules.push(new Waits(asked.temperature))
     if (asked.keyTemperature !== 1) this.rules.push(new Keys(asked.keyTemperature))
+    if (asked.offScale) this.rules.push(new InScale(asked.offScale))
     this.rules.push(new Rests(asked.maxRest, this.ending), new Holds(asked.maxHold, forget), new WellFormed())
   }
 

@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/drawing.html.md"""
 
 # %% auto #0
 __all__ = ['AT_HOME', 'GUIDANCE', 'probabilities', 'pick', 'Past', 'Rule', 'WellFormed', 'wait_at_most', 'Holds', 'Waits', 'Keys',
-           'Rests', 'Ending', 'Take', 'guided', 'compose', 'Wished']
+           'InScale', 'Rests', 'Ending', 'Take', 'guided', 'compose', 'Wished']
 
 # %% ../nbs/04b_drawing.ipynb #7d638d8c
 import inspect, math
@@ -19,7 +19,7 @@ import numpy as np, torch
 from fastcore.basics import patch
 from fastcore.docments import docments
 from torch import Tensor
-from .key import ends_at_home
+from .key import ends_at_home, scale_of
 from .processor import decode, token_name, Grammar, MAX_SHIFT, STEP, VOCAB_SIZE
 from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS
 from .settings import Sampling
@@ -65,7 +65,7 @@ class Past(Grammar):
         ids:Sequence=(SOS,), # what is there already
     ):
         super().__init__()
-        self.ids = []
+        self.ids,self.keys = [],[]       # all that came, and the keys that were struck
         self.struck = np.zeros(128, int) # the step of each key's last strike
         self.place = np.zeros(128, int)  # how many ids there were then
         self.sounding = False            # is a key down?
@@ -77,7 +77,9 @@ class Past(Grammar):
         "Move on by one id."
         super().push(i)
         self.ids.append(i)
-        if i<NOTE_OFF: self.struck[i],self.place[i] = self.steps,len(self.ids)
+        if i<NOTE_OFF:
+            self.keys.append(i)
+            self.struck[i],self.place[i] = self.steps,len(self.ids)
         if i<TIME_SHIFT: self.sounding = bool(self.down.any())
         if i<TIME_SHIFT or self.sounding: self.quiet = self.steps
 
@@ -143,6 +145,22 @@ class Keys(Rule):
         keys = logits[:NOTE_OFF].clone()
         if keys.max()==-math.inf: return
         logits[:NOTE_OFF] = (keys/self.temperature).log_softmax(0) + keys.logsumexp(0)
+
+# %% ../nbs/04b_drawing.ipynb #bb04b002
+@dataclass
+class InScale(Rule):
+    "Keys off the scale that the last notes fit best are less likely."
+    nats: float
+    heard = 128 # notes
+    least = 24  # fewer tell no scale
+
+    def bias(self, past:Past, logits:Tensor):
+        keys,strikes = past.keys[-self.heard:],logits[:NOTE_OFF]
+        before = strikes.logsumexp(0)
+        if len(keys)<self.least or before==-math.inf: return
+        off = ~scale_of(keys)[np.arange(NOTE_OFF)%12]
+        strikes[torch.from_numpy(off)] -= self.nats
+        strikes += before-strikes.logsumexp(0)
 
 # %% ../nbs/04b_drawing.ipynb #79a17dc2
 @dataclass
@@ -243,6 +261,7 @@ class Take:
         self.rules = [ending, *rules]
         if sampling.temperature<1: self.rules.append(Waits(sampling.temperature))
         if sampling.key_temperature!=1: self.rules.append(Keys(sampling.key_temperature))
+        if sampling.off_scale: self.rules.append(InScale(sampling.off_scale))
         if sampling.grammar:
             self.rules += Rests(sampling.max_rest, ending), Holds(sampling.max_hold, forget), WellFormed()
         self.tails = [] # the takes that go on from here, where its end is near

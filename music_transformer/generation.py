@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/generation.html.md""
 
 # %% auto #0
 __all__ = ['Returns', 'generate', 'stream', 'Sampling', 'probabilities', 'pick', 'wait_at_most', 'compose', 'Past', 'Rule',
-           'WellFormed', 'Holds', 'Keys', 'Waits', 'Rests', 'Ending', 'Take', 'Wished']
+           'WellFormed', 'Holds', 'Keys', 'InScale', 'Waits', 'Rests', 'Ending', 'Take', 'Wished']
 
 # %% ../nbs/04_generation.ipynb #6ff1fc2f
 from collections.abc import Callable, Sequence
@@ -20,14 +20,14 @@ from .processor import decode, encode, STEP, NOTE_OFF, TIME_SHIFT, SOS
 from .settings import Sampling, check, setting
 from .echo import Echo, Planned, draw_plan
 from .drawing import probabilities, pick, wait_at_most, compose
-from .drawing import Past, Rule, WellFormed, Holds, Keys, Waits, Rests, Ending, Take, Wished
+from .drawing import Past, Rule, WellFormed, Holds, Keys, InScale, Waits, Rests, Ending, Take, Wished
 from .drawing import _insistence, _plain, _refuse_strange, _tell_arguments, _wished
 from .given import bridge, complete
 from .model import MusicTransformer
 
 # %% ../nbs/04_generation.ipynb #f58aea00
-_all_ = ['Sampling','probabilities','pick','wait_at_most','compose','Past','Rule','WellFormed','Holds','Keys','Waits',
-         'Rests','Ending','Take','Wished'] # they live in `settings` and `drawing`
+_all_ = ['Sampling','probabilities','pick','wait_at_most','compose','Past','Rule','WellFormed','Holds','Keys','InScale',
+         'Waits','Rests','Ending','Take','Wished'] # they live in `settings` and `drawing`
 
 # %% ../nbs/04_generation.ipynb #4d2646f8
 def _primer_ids(primer):

@@ -6,7 +6,7 @@ from safetensors.torch import save
 from conftest import chromium
 from music_transformer.data import Performance
 from music_transformer.echo import Echo, HABIT, Planned, TOLD, draw_plan
-from music_transformer.drawing import Keys, guided
+from music_transformer.drawing import InScale, Keys, guided
 from music_transformer.engine import browser_logits, checkpoint_files, in_browser
 from music_transformer.engine import composed_in_browser, packaged, play_page
 from music_transformer.generation import Past, probabilities
@@ -16,7 +16,7 @@ from music_transformer.processor import TIME_SHIFT, encode, legal
 
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 root = Path(__file__).parent.parent
-long_run,falling_run = (root/f'examples/{o}/weights' for o in ('long-run','falling-run'))
+long_run = root/'examples/long-run/weights' # in two shards of bf16
 piece = encode(read_midi(root/'examples/piece-1.mid')).tolist()
 sizes = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64)
 
@@ -50,7 +50,7 @@ def told_kinds(ids, returns):
         out.append(echo.kind)
     return out, echo.returned
 
-@pytest.mark.parametrize('folder', [long_run, falling_run], ids=['long-run','falling-run'])
+@pytest.mark.parametrize('folder', [long_run, packaged()], ids=['long-run','packaged'])
 def test_it_is_told_to_return_as_python_is(folder):
     ids,returns = returning()[:130],[(2, .4, 1.2), (4.5, 1, 3)]
     kinds,returned = told_kinds(ids, returns)
@@ -92,10 +92,11 @@ const state = new State(), grammar = new Grammar(), all = new Uint8Array(391).fi
 const keys = i => { state.push(i); const out = new Uint8Array(512); keyClasses(out, state); return [...out] }
 const said = echo => i => { echo.push(i); const h = echo.hint(); return [h.kind, h.keys.sort((a, b) => a - b), h.due, h.touch] }
 const told = ([ids, plan]) => { const echo = new Echo(plan), out = ids.map(said(echo)); return [out, echo.returned] }
+const inScale = logits => { new InScale(.7).bias(new Past(data.piece), logits = [...logits]); return logits }
 const calmer = logits => { new Keys(.6).bias(null, logits = [...logits]); return logits }
 const allowed = i => { if (i < 388) grammar.push(i); return [...grammar.allowed()] }
 return {ids: data.players.map(encode), keys: data.piece.map(keys), told: data.told.map(told), allowed: data.piece.map(allowed),
-  plans: data.seeds.map(o => drawPlan(data.habit, 90, 10, new Random(o))), calm: calmer(data.logits),
+  plans: data.seeds.map(o => drawPlan(data.habit, 90, 10, new Random(o))), calm: calmer(data.logits), scale: inScale(data.logits),
   shares: data.draws.map(([temperature, topP]) => probabilities(data.logits, all, temperature, topP))}'''
 
 @pytest.fixture(scope='module')
@@ -160,6 +161,11 @@ def test_keys_are_chosen_as_carefully(found):
     ours = logits.clone()
     Keys(.6).bias(Past(), ours)
     assert torch.allclose(torch.tensor(found['calm']), ours, atol=1e-5)
+
+def test_keys_off_the_scale_are_as_unlikely(found):
+    ours = logits.clone()
+    InScale(.7).bias(Past(both), ours)
+    assert torch.allclose(torch.tensor(found['scale']), ours, atol=1e-5) and not torch.allclose(ours, logits, atol=.1)
 
 def test_what_it_composes_is_well_formed_and_as_long_as_asked():
     primer = notes_of(read_midi(root/'examples/prelude.mid')[:3])

@@ -83,7 +83,7 @@ def test_resampling_at_every_id_changes_no_total(monkeypatch):
     found = {}
     for always in (True, False):
         monkeypatch.setattr(room, 'effective', lambda logw: 0 if always else len(logw))
-        sampling = Sampling(top_p=1., max_hold=99., max_rest=99.)
+        sampling = Sampling(off_scale=0., top_p=1., max_hold=99., max_rest=99.)
         cloud = Cloud(Particle(gap_in(Performance([(.5,1,64,66)]), 0, 1), sampling, rules=[Few()]), 600, seed=3)
         for _ in play_on(tiny, cloud): pass
         logw = cloud.weights()

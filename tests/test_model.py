@@ -149,7 +149,7 @@ def test_takes_of_a_batch_end_where_they_like():
 
 def test_of_several_tails_the_likeliest_end_is_taken():
     m = MusicTransformer.from_pretrained()
-    takes = [Take([SOS], s, Ending(seconds=6, tails=4), Sampling()) for s in (1,2,3)]
+    takes = [Take([SOS], s, Ending(seconds=6, tails=4), Sampling()) for s in (1,3,4)]
     for _ in compose(m, takes, 512): pass
     assert any(len({o.best_end() for o in t.tails})>1 for t in takes)                                # there was something to choose
     for t in takes:
@@ -158,8 +158,8 @@ def test_of_several_tails_the_likeliest_end_is_taken():
         best = max(t.tails, key=lambda o: o.best_end())
         n = best.best_end()[1]
         assert t.finished()[0]==(best.ids[:n]+[EOS] if n else best.ids)
-    a,b = (generate(m, seconds=6, seed=2, tails=n) for n in (4,1))
-    assert a!=b and a.info['ids'].tolist()[:400]==takes[1].finished()[0][:400]
+    a,b = (generate(m, seconds=6, seed=4, tails=n) for n in (4,1))
+    assert a!=b and a.info["ids"].tolist()[:400]==takes[2].finished()[0][:400]
 
 def test_a_rest_that_ends_a_piece_is_no_part_of_it():
     ids = [SOS, VELOCITY+9, 60, TIME_SHIFT+99, NOTE_OFF+60]                                    # one second; a rest from then on
