@@ -371,12 +371,14 @@ export function pick(shares, random) {
 }
 
 // `Sampling`, and what else may be asked for.
-const ASKED = {seconds: 60, seed: 1, temperature: 1, keyTemperature: 1, offScale: .7, topP: .99, maxHold: 5, maxRest: 2, window: 0, primer: null,
+const ASKED = {seconds: 60, seed: 1, window: 0, primer: null,
+  temperature: 1, keyTemperature: 1, offScale: .7, topP: .99, maxHold: 5, maxRest: 2,
   directions: [0, 0, 0, 0, 0], // classes, as `Wishes` gives them in Python; 0 is unsaid
   returns: null, // a list of {when, since, until} in seconds; or a habit, from which one is drawn
   guidance: 2}   // how many times directions and returns count
-const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], temperature: [0, 100], keyTemperature: [1e-3, 1e3], offScale: [0, 100], topP: [1e-6, 1],
-  maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], window: [0, 2**16], guidance: [0, 20]}
+const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], window: [0, 2**16],
+  temperature: [0, 100], keyTemperature: [1e-3, 1e3], offScale: [0, 100], topP: [1e-6, 1],
+  maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], guidance: [0, 20]}
 
 function checked(given) {
   for (const k in given) if (!(k in ASKED)) throw new Error(`There is no setting ${k}.`)

@@ -159,7 +159,7 @@ def test_of_several_tails_the_likeliest_end_is_taken():
         n = best.best_end()[1]
         assert t.finished()[0]==(best.ids[:n]+[EOS] if n else best.ids)
     a,b = (generate(m, seconds=6, seed=4, tails=n) for n in (4,1))
-    assert a!=b and a.info["ids"].tolist()[:400]==takes[2].finished()[0][:400]
+    assert a!=b and a.info['ids'].tolist()[:400]==takes[2].finished()[0][:400]
 
 def test_a_rest_that_ends_a_piece_is_no_part_of_it():
     ids = [SOS, VELOCITY+9, 60, TIME_SHIFT+99, NOTE_OFF+60]                                    # one second; a rest from then on
