@@ -162,7 +162,8 @@ def _new(recipe, settings)->tuple:
 def _from(path, recipe, plain, settings)->tuple:
     "A model with the weights of a checkpoint, and its further training."
     from music_transformer.model import MusicTransformer
-    own = ['plain'] if plain else [k for k in settings if hasattr(ModelConfig, k) and k!='dropout']
+    shape = {o.name for o in fields(ModelConfig)} - {'dropout'}
+    own = ['plain'] if plain else [k for k in settings if k in shape]
     if own: raise ValueError(f'--from brings its own {", ".join(own)}; leave them out.')
     old = MusicTransformer.from_pretrained(None if path=='pretrained' else path)
     model = MusicTransformer(replace(old.cfg, dropout=settings.get('dropout', ModelConfig.dropout)))
