@@ -174,10 +174,9 @@ def _from(path, recipe, plain, settings)->tuple:
 # %% ../nbs/07_cli.ipynb #7872716d
 def _train(store, what, train, out, resume, samples):
     "Train, and say what it began with and what it came to."
-    from accelerate import PartialState
     from music_transformer.model import MusicTransformer
-    from music_transformer.training import fit, models_in
-    say = print if PartialState().is_main_process else lambda *_,**kw: None
+    from music_transformer.training import fit, models_in, this_process
+    say = print if this_process().is_main_process else lambda *_,**kw: None
     model = MusicTransformer(what) if isinstance(what, ModelConfig) else what
     say(f'{model.n_params:,} parameters; {len(store.split("train")):,} tokens to learn from: {store}')
     watch = samples and partial(_watch, n=samples)
@@ -203,14 +202,14 @@ def _held_out(out, store)->str:
 # %% ../nbs/07_cli.ipynb #00e82f50
 def _store(path, out, resume):
     "The token store at `path`; if there is MIDI instead, the store that is made of it in `out`."
-    from accelerate import PartialState
     from music_transformer.corpus import TokenStore, is_store, prepare
-    from music_transformer.training import free_folder
+    from music_transformer.training import free_folder, this_process
     if is_store(path): return TokenStore(path)
     if not path.exists():
         raise FileNotFoundError(f'{path} is not there; give a token store, or a folder or zip of MIDI.')
-    with PartialState().main_process_first():
-        if PartialState().is_main_process and not resume:
+    here = this_process()
+    with here.main_process_first():
+        if here.is_main_process and not resume:
             free_folder(out)
             _print_left_out(prepare(path, out/'store'), out/'store')
     return _made_from(path, out/'store')

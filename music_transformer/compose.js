@@ -193,6 +193,14 @@ class Waits extends Rule {
   bias(past, logits) { logits[VELOCITY - 1] -= this.less }
 }
 
+// Let the keys be so among themselves; how likely it is that one is struck stays as it was.
+function chooseAmong(logits, keys) {
+  const strikes = logits.slice(0, NOTE_OFF)
+  if (Math.max(...strikes) === -Infinity) return
+  const more = logSumExp(strikes) - logSumExp(keys)
+  keys.forEach((o, key) => logits[key] = o + more)
+}
+
 // Choose more carefully, or more daringly, which key is struck.
 export class Keys extends Rule {
   constructor(temperature) {
@@ -200,12 +208,7 @@ export class Keys extends Rule {
     this.temperature = temperature
   }
 
-  bias(past, logits) {
-    const keys = logits.slice(0, NOTE_OFF)
-    if (Math.max(...keys) === -Infinity) return
-    const calm = keys.map(o => o/this.temperature), more = logSumExp(keys) - logSumExp(calm)
-    calm.forEach((o, key) => logits[key] = o + more)
-  }
+  bias(past, logits) { chooseAmong(logits, logits.slice(0, NOTE_OFF).map(o => o/this.temperature)) }
 }
 
 // Keys off the scale that the last notes fit best are less likely.
@@ -216,11 +219,24 @@ export class InScale extends Rule {
   }
 
   bias(past, logits) {
-    const keys = past.keys.slice(-HEARD), strikes = logits.slice(0, NOTE_OFF)
-    if (keys.length < LEAST || Math.max(...strikes) === -Infinity) return
-    const scale = scaleOf(keys), biased = strikes.map((o, key) => scale[key%12] ? o : o - this.nats)
-    const more = logSumExp(strikes) - logSumExp(biased)
-    biased.forEach((o, key) => logits[key] = o + more)
+    const keys = past.keys.slice(-HEARD)
+    if (keys.length < LEAST) return
+    const scale = scaleOf(keys)
+    chooseAmong(logits, logits.slice(0, NOTE_OFF).map((o, key) => scale[key%12] ? o : o - this.nats))
+  }
+}
+
+// Where the last notes strike few keys, these are less likely.
+export class FewKeys extends Rule {
+  constructor(nats) {
+    super()
+    this.nats = nats
+  }
+
+  bias(past, logits) {
+    const last = past.keys.slice(-48), keys = new Set(last), missing = 12 - keys.size
+    if (last.length < 48 || missing <= 0) return
+    chooseAmong(logits, logits.slice(0, NOTE_OFF).map((o, key) => keys.has(key) ? o - this.nats*missing : o))
   }
 }
 
@@ -372,12 +388,12 @@ export function pick(shares, random) {
 
 // `Sampling`, and what else may be asked for.
 const ASKED = {seconds: 60, seed: 1, window: 0, primer: null,
-  temperature: 1, keyTemperature: 1, offScale: .7, topP: .99, maxHold: 5, maxRest: 2,
+  temperature: 1, keyTemperature: 1, offScale: .7, fewKeys: 0, topP: .99, maxHold: 5, maxRest: 2,
   directions: [0, 0, 0, 0, 0], // classes, as `Wishes` gives them in Python; 0 is unsaid
   returns: null, // a list of {when, since, until} in seconds; or a habit, from which one is drawn
   guidance: 2}   // how many times directions and returns count
 const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], window: [0, 2**16],
-  temperature: [0, 100], keyTemperature: [1e-3, 1e3], offScale: [0, 100], topP: [1e-6, 1],
+  temperature: [0, 100], keyTemperature: [1e-3, 1e3], offScale: [0, 100], fewKeys: [0, 100], topP: [1e-6, 1],
   maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], guidance: [0, 20]}
 
 function checked(given) {
@@ -404,6 +420,7 @@ export class Take {
     if (asked.temperature < 1) this.rules.push(new Waits(asked.temperature))
     if (asked.keyTemperature !== 1) this.rules.push(new Keys(asked.keyTemperature))
     if (asked.offScale) this.rules.push(new InScale(asked.offScale))
+    if (asked.fewKeys) this.rules.push(new FewKeys(asked.fewKeys))
     this.rules.push(new Rests(asked.maxRest, this.ending), new Holds(asked.maxHold, forget), new WellFormed())
   }
 

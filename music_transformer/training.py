@@ -6,9 +6,9 @@ Docs: https://music-transformer.github.io/music_transformer/training.html.md"""
 
 # %% auto #0
 __all__ = ['MEASURED', 'lr_factor', 'best_precision', 'keep_memory', 'orthogonal', 'Muon', 'make_optimizers', 'Progress', 'Feed',
-           'split_pieces', 'read_metrics', 'Log', 'memory_gb', 'stop_signals', 'Run', 'run_settings', 'models_in',
-           'free_folder', 'fit', 'TrainConfig', 'SMOOTHING', 'PAST', 'KINDS', 'ECHOED', 'surprises', 'smoothed',
-           'token_loss', 'eval_windows', 'score', 'unigram_entropy', 'evaluate']
+           'split_pieces', 'read_metrics', 'Log', 'memory_gb', 'stop_signals', 'this_process', 'Run', 'run_settings',
+           'models_in', 'free_folder', 'fit', 'TrainConfig', 'SMOOTHING', 'PAST', 'KINDS', 'ECHOED', 'surprises',
+           'smoothed', 'token_loss', 'eval_windows', 'score', 'unigram_entropy', 'evaluate']
 
 # %% ../nbs/03_training.ipynb #6d197633
 import csv, ctypes, json, math, platform, psutil, signal, sys, time
@@ -24,7 +24,7 @@ from torch import nn, Tensor
 from torch.utils.data import default_collate
 from accelerate import Accelerator, PartialState
 from accelerate.state import AcceleratorState, is_initialized
-from accelerate.utils import recursively_apply
+from accelerate.utils import parse_flag_from_env, recursively_apply
 from safetensors import SafetensorError
 from fastcore.basics import patch
 from .files import new_folder, progress_bar, restore_folder, write_file
@@ -356,9 +356,13 @@ def stop_signals():
         for s,h in old.items(): signal.signal(s, h)
 
 # %% ../nbs/03_training.ipynb #93696d5c
+def this_process()->PartialState:
+    "This process, among those that were started together. On CPUs `accelerate` has to be told that there are several."
+    return PartialState(cpu=parse_flag_from_env('ACCELERATE_USE_CPU'))
+
 def _accelerator(c:TrainConfig)->Accelerator:
     "The devices and the precision of a run. `ValueError` if they cannot share it."
-    precision = best_precision(PartialState().device) if c.precision=='auto' else c.precision
+    precision = best_precision(this_process().device) if c.precision=='auto' else c.precision
     _make_way(precision)
     acc = Accelerator(mixed_precision=precision)
     kind,n = acc.distributed_type.value,acc.num_processes
@@ -698,7 +702,7 @@ def fit(
 )->MusicTransformer: # the last weights; the best are in `out`/best
     "Train. Stops by epochs, steps, minutes, patience or ctrl-C, whichever comes first, and can go on from there."
     c,out = train_cfg,Path(out)
-    if PartialState().device.type=='cpu': keep_memory()
+    if this_process().device.type=='cpu': keep_memory()
     run = _start(store, model_cfg, c, out, resume)
     run.log = Log(out, run.step, run.total, progress, run.acc.is_main_process)
     run.begin()
