@@ -338,13 +338,17 @@ export class Random {
 // seconds are there already, and may be gone back to.
 export function drawPlan(habit, seconds, begin, random) {
   const out = []
-  for (let n = random.poisson(habit.a_minute*seconds/60); n > 0; n--) {
-    const when = begin + seconds*random.next(), lasts = random.lognormal(...habit.lasts)
-    const agos = Array.from({length: habit.tries}, () => random.lognormal(...habit.ago))
+  let owed = begin > 0 // the first goes back to what is there already
+  for (let n = Math.max(random.poisson(habit.a_minute*seconds/60), +owed); n > 0; n--) {
+    const when = begin + seconds*random.next(), drawn = random.lognormal(...habit.lasts)
+    const lasts = owed ? Math.min(Math.max(drawn, habit.heard), begin/2) : drawn
+    const agos = owed ? [when - (begin - lasts)*random.next()]
+      : Array.from({length: habit.tries}, () => random.lognormal(...habit.ago))
     const ago = agos.find(o => o >= Math.max(lasts, habit.apart) && o <= when)
     const meets = out.some(o => when < o.when + o.until - o.since && o.when < when + lasts)
     if (!ago || meets || when + lasts > begin + seconds) continue
     out.push({when, since: when - ago, until: when - ago + lasts})
+    owed = false
   }
   return inTurn(out)
 }

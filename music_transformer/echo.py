@@ -315,6 +315,7 @@ HABIT = dict(          # as measured above
     ago=(3.4, 1.68),   # the logarithm of seconds: mean, standard deviation
     lasts=(1.02, .68), # the same
     apart=2,           # seconds between a place and its return, at least
+    heard=4,           # seconds of what was given that come back at least, but no more than half of it
     tries=50)          # draws of `ago`, of which the first that fits is taken
 
 def draw_plan(
@@ -322,16 +323,17 @@ def draw_plan(
     rng:np.random.Generator,
     begin:float=0, # seconds that are there already, and may be gone back to
 )->list:           # of `Planned`, in order
-    "Returns as in real pieces: how many, how far back, how long."
-    out = []
-    for _ in range(rng.poisson(HABIT['a_minute']*seconds/60)):
+    "Returns as in real pieces: how many, how far back, how long. The first goes back to what is there already."
+    out,owed = [],begin>0
+    for _ in range(max(rng.poisson(HABIT['a_minute']*seconds/60), owed)):
         when,lasts = rng.uniform(begin, begin+seconds),rng.lognormal(*HABIT['lasts'])
-        ago = rng.lognormal(*HABIT['ago'], HABIT['tries'])
+        if owed: lasts = min(max(lasts, HABIT['heard']), begin/2)
+        ago = when-rng.uniform(0, begin-lasts, 1) if owed else rng.lognormal(*HABIT['ago'], HABIT['tries'])
         ago = ago[(ago>=max(lasts, HABIT['apart'])) & (ago<=when)]
         meets = any(when<o.when+o.until-o.since and o.when<when+lasts for o in out)
         if not len(ago) or meets or when+lasts>begin+seconds: continue
-        since = when-ago[0]
-        out.append(Planned(when, since, since+lasts))
+        out.append(Planned(when, when-ago[0], when-ago[0]+lasts))
+        owed = False
     return sorted(out, key=lambda o: o.when)
 
 # %% ../nbs/01b_echo.ipynb #7478c077

@@ -174,7 +174,7 @@ class Sampling:
     temperature:float = setting(1., 'below 1 more careful, above 1 more daring; 0 takes the likeliest', least=0)
     key_temperature:float = setting(1., 'another, for the choice of a key: below 1 fewer wrong notes', above=0)
     off_scale:float = setting(.7, 'nats less for keys off the scale that the last notes fit best; 0 for none', least=0)
-    few_keys:float = setting(0., 'nats less, for each key missing to twelve, for the keys of the last 48 notes', least=0)
+    few_keys:float = setting(0., 'nats less for keys of the last 48 notes, for each that is missing to 12', least=0)
     top_k:int = setting(0, 'draw among the k likeliest events; 0 for all', least=0)
     top_p:float = setting(.99, 'draw among the likeliest events that together hold this share', above=0, most=1)
     min_p:float = setting(0., 'leave out what is less likely than this share of the likeliest', least=0, most=1)
