@@ -43,7 +43,7 @@ def check(p, q):
     apart = (np.diff(same['pitch'])!=0) | (same['start'][1:]>=same['end'][:-1]-1e-9)
     assert apart[~np.isin(same['pitch'][1:], p.notes['pitch'])].all()
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(p=performances(), seed=st.integers(0, 99), cut=st.tuples(st.floats(0, 1), st.floats(0, 1)), most=st.sampled_from((None, 1, 5)),
        shortest=st.sampled_from((0., .05, .3)), how=st.sampled_from((dict(), dict(temperature=.7), dict(temperature=0.), dict(grammar=False), dict(top_k=3), dict(max_rest=.05), dict(max_hold=.05))))
 def test_whatever_is_given_is_in_the_result(model, p, seed, cut, most, shortest, how):
