@@ -323,7 +323,7 @@ def draw_plan(
     rng:np.random.Generator,
     begin:float=0, # seconds that are there already, and may be gone back to
 )->list:           # of `Planned`, in order
-    "Returns as in real pieces: how many, how far back, how long. The first goes back to what is there already."
+    "Returns as in real pieces: how many, how far back, how long. The first drawn goes back to what is there already."
     out,owed = [],begin>0
     for _ in range(max(rng.poisson(HABIT['a_minute']*seconds/60), owed)):
         when,lasts = rng.uniform(begin, begin+seconds),rng.lognormal(*HABIT['lasts'])

@@ -184,7 +184,7 @@ def stream(
     guidance:float=None, rules:Sequence=(), # as for `generate`
     **sampling,
 ): # yields (seconds, pitch, velocity); velocity 0 is a release
-    "Compose, and hand out each strike and release as soon as it is known."
+    "Compose, and hand out each strike and release as soon as it is known. No returns are planned."
     _refuse_strange(stream, sampling)
     guidance = _insistence(model, guidance)
     asked = dict(seconds=seconds, tokens=tokens, window=window, guidance=guidance)
