@@ -303,7 +303,7 @@ def mt_evaluate(
     from music_transformer.corpus import TokenStore
     from music_transformer.evaluation import evaluate
     from music_transformer.model import MusicTransformer
-    if json: check_names(json)                                           # better to fail now than at the end
+    if json is not None: check_names(json) # better to fail now than at the end
     tokens = TokenStore(store)
     net = MusicTransformer.from_pretrained(model, device=PartialState().device, verify=verify)
     if context is None: context = net.cfg.max_distance
@@ -343,15 +343,15 @@ def mt_compose(
     seconds:float=60.,      # of new music, to within one; or less, if it ends by itself after nine tenths
     seed:int=1,             # another seed, another piece
     pieces:int=1,           # so many, composed together, with the seeds that follow
-    tails:int=8,            # ways to go on near the end, of which one is chosen for its end
-    returns:str='drawn',    # drawn, none, or when,from,to in seconds: '40,5,15'
-    guidance:float=None,    # how many times wishes and returns count: 0 not at all, 1 as it learned; 2 when left out
+    tails:int=8,            # ways to go on near the end, of which one is chosen for its end; 1 to 64
+    returns:str='drawn',    # drawn, none, or when,from,to in seconds, a primer's too: '40,5,15 70,0,8'
+    guidance:float=None,    # how many times wishes and returns count, 0 to 20; 2 when left out
     out:str='.',            # folder for the files; those of the same name are replaced
     fill:str=None,          # a MIDI file to make anew in part, see --between
     accompany:str=None,     # a MIDI file, such as a melody, to add notes to
     vary:str=None,          # a MIDI file of which some notes stay, see --keep
     between:Annotated[float, dict(nargs=2)]=None, # for --fill, --accompany, --vary: two moments in seconds, 20 28
-    keep:float=.5,          # for --vary: share of the notes that stay
+    keep:float=.5,          # for --vary: share of the notes that stay, 0 to 1
     particles:int=16,       # for the same: takes that are weighed against each other
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
     **settings,
@@ -367,7 +367,8 @@ def mt_compose(
     told = dict(seconds=seconds, tails=tails, returns=returns, guidance=guidance)
     if given: make = _round_file(*given, between, keep, particles, told, settings)
     else:
-        _idle('without --fill, --accompany or --vary', keep=keep, particles=particles)
+        _idle('without --vary', keep=keep)
+        _idle('without --fill, --accompany or --vary', particles=particles)
         make = _from_nothing(begin, not no_primer, told | settings)
     net = MusicTransformer.from_pretrained(model)
     for p,place in zip(_under_a_bar(partial(make, net)), places): _write_made(p, place, font)
@@ -382,7 +383,7 @@ def _end_of(p):
 def _places(out, source, seed, pieces):
     "Where the pieces are to go. `OSError` if one cannot be written."
     from music_transformer.playback import piece_files
-    if pieces<1: raise ValueError(f'--pieces must be 1 or more, not {pieces}')
+    if not 1<=pieces<=10_000: raise ValueError(f'--pieces must be at least 1 and at most 10000, not {pieces}')
     stem = f'{Path(source[0]).stem}-{source[1]}' if source else 'piece'
     places = [Path(out)/f'{stem}-{o}' for o in range(seed, seed+pieces)]
     for o in places: check_names(*piece_files(o))
@@ -512,10 +513,10 @@ def mt_originality(
     from music_transformer.midi import read_midi
     from music_transformer.originality import build_index, index_of, originality
     if file is None and build is None: raise ValueError('name a MIDI file, or give --build.')
-    if build and not against: raise ValueError('--build needs --against, a token store.')
-    if build: check_names(build)
-    piece = file and read_midi(file)
-    made = against and (build_index(TokenStore(against)) if build else index_of(against))
+    if build is not None and against is None: raise ValueError('--build needs --against, a token store.')
+    if build is not None: check_names(build)
+    piece = None if file is None else read_midi(file)
+    made = None if against is None else build_index(TokenStore(against)) if build else index_of(against)
     if build: print(made, 'in', made.save(build))
     if piece: print(originality(piece, made))
 
@@ -531,7 +532,7 @@ def mt_judge(
     from music_transformer.corpus import TokenStore
     from music_transformer.judge import auc, minutes, pieces_in, show_table, shuffled, table
     if not real: raise ValueError('name a token store of real pieces: --real STORE.')
-    if json: check_names(json)
+    if json is not None: check_names(json)
     others,every = minutes(TokenStore(real), split),pieces_in(folder)
     composed = [p for p in every if len(p)>=20]
     if len(composed)<len(every): print(f'{len(every)-len(composed)} pieces of fewer than 20 notes are left out.')

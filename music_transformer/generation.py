@@ -43,7 +43,7 @@ def _primer_ids(primer):
 @dataclass
 class _Asked:
     "What may be asked of `generate`, beside the settings of a draw."
-    seconds:float = setting(60., 'of new music', above=0)
+    seconds:float = setting(60., 'of new music', above=0, most=24*60*60)
     tokens:int = setting(1, 'events', least=1)
     window:int = setting(1, 'ids that are looked back on', least=1, most=2**16)
     tails:int = setting(1, 'ways to go on near the end', least=1, most=64)

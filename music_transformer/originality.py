@@ -301,12 +301,15 @@ def packaged_index()->Index:
     return Index.load()
 
 # %% ../nbs/06a_originality.ipynb #430a0008
-_nothing = 'nothing shared with the training set was found, common figures left out (a run of 40 notes would have been)'
+_nothing = 'nothing shared with the training set was found, common figures left out'
+_sure = 40 # notes: a run as long would have been found
 
 @patch
 def line(self:Originality)->str:
     "One plain sentence."
-    if not self.longest: return _nothing
+    if not self.longest:
+        if self.notes<_sure: return f'{_nothing} ({self.notes} notes are too few to be sure)'
+        return f'{_nothing} (a run of {_sure} notes would have been)'
     run = next(o for o in self.runs if not o.common)
     where = self.names[run.piece]
     key = 'in the same key' if not run.up else f'{run.up:+} semitones'

@@ -171,10 +171,10 @@ def train_config(
 @dataclass
 class Sampling:
     "How events are drawn."
-    temperature:float = setting(1., 'below 1 more careful, above 1 more daring; 0 takes the likeliest', least=0)
-    key_temperature:float = setting(1., 'another, for the choice of a key: below 1 fewer wrong notes', above=0)
-    off_scale:float = setting(.7, 'nats less for keys off the scale that the last notes fit best; 0 for none', least=0)
-    few_keys:float = setting(0., 'nats less for keys of the last 48 notes, for each that is missing to 12', least=0)
+    temperature:float = setting(1., 'below 1 more careful, above 1 more daring; 0: the likeliest', least=0, most=100)
+    key_temperature:float = setting(1., 'that of the choice of a key: below 1 fewer wrong notes', least=.001, most=1000)
+    off_scale:float = setting(.7, 'nats less for keys off the scale of the last notes', least=0, most=100)
+    few_keys:float = setting(0., 'nats less for keys of the last 48 notes, for each missing to 12', least=0, most=100)
     top_k:int = setting(0, 'draw among the k likeliest events; 0 for all', least=0)
     top_p:float = setting(.99, 'draw among the likeliest events that together hold this share', above=0, most=1)
     min_p:float = setting(0., 'leave out what is less likely than this share of the likeliest', least=0, most=1)
