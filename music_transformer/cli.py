@@ -396,11 +396,17 @@ def _copied(p):
     new = replace(p, notes=p.notes[p.info['new']]) if 'new' in p.info else p[p.info['new_from']:]
     return originality(new).line() if len(new)>8 else 'too short to be compared with the training set'
 
+def _went_back(p)->list:
+    "What came of the returns, in a sentence or none."
+    taken = [o for o in p.info.get('returns', []) if o['right']>1] # one right note alone may be chance
+    places = ', '.join(f'at {o["when"]:.0f} s to {o["since"]:.0f} s' for o in taken)
+    return [f'it goes back {places}'] if taken else []
+
 def _write_made(p, place, font):
     "Write a piece, and say what came of it."
     from music_transformer.playback import write_piece
     files = write_piece(replace(p, title=place.name), place, font)
-    print(f'{p.seconds:.1f} s of music, {len(p)} notes{_end_of(p)}:', *files, _copied(p), sep='\n  ')
+    print(f'{p.seconds:.1f} s of music, {len(p)} notes{_end_of(p)}:', *files, *_went_back(p), _copied(p), sep='\n  ')
 
 # %% ../nbs/07_cli.ipynb #d290d916
 def _beginning(primer, seconds, alone):

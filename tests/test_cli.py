@@ -166,6 +166,13 @@ def test_continue_a_primer(tmp_path):
     run('mt-compose', '--primer', prelude, '--seconds', 3, '--no-primer', '--out', 'new', cwd=tmp_path)
     assert next((tmp_path/'new').glob('*.mid')).stat().st_size
 
+def test_what_came_back_is_said():
+    from music_transformer.cli import _went_back
+    from music_transformer.data import Performance
+    chance,taken = dict(when=30.2, since=2., played=1, right=1),dict(when=17.04, since=.3, played=9, right=8)
+    assert _went_back(Performance([], info=dict(returns=[taken, chance])))==['it goes back at 17 s to 0 s']
+    assert _went_back(Performance([], info=dict(returns=[chance])))==_went_back(Performance([], info={}))==[]
+
 def test_render(tmp_path):
     shutil.copy(prelude, tmp_path/'p.mid')
     run('mt-render', 'p.mid', '--out', 'p.wav', cwd=tmp_path)
