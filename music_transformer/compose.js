@@ -138,7 +138,7 @@ export class Past extends Grammar {
   }
 }
 
-// -- the rules of drawing: generation.py
+// -- the rules of drawing: drawing.py
 class Rule {
   push(i, past) {}       // hear an id that was just drawn; `past` holds it already
   veto(past, allowed) {} // strike out what may not come

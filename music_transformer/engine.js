@@ -122,7 +122,6 @@ export class Model {
       if (found !== wanted) throw new Error(`In the checkpoint, ${k} has shape ${found}, not ${wanted}.`)
     }
     this.weights = Object.fromEntries(Object.entries(have).map(([k, o]) => [k, inFours(o)]))
-    this.nParams = Object.values(want).reduce((n, shape) => n + shape.reduce((a, b) => a*b), 0)
   }
 }
 

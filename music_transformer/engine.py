@@ -163,7 +163,7 @@ return {notes, returns: take.echo.returned}
 def composed_in_browser(
     folder:str|Path=None, # of a checkpoint; the packaged one when `None`
     returns:str|list='drawn', # when to go back: as for `generate`
-    **asked,     # seconds, seed, temperature, topP, maxHold, maxRest, window, directions, guidance; primer: its notes
+    **asked,     # of ASKED in compose.js: seconds, seed, temperature and so on; primer: its notes
 ):               # a `Performance`
     "A piece, as the engine composes it in a browser."
     data = checkpoint_files(folder or packaged()) | dict(asked=asked | dict(returns=_told(returns)))

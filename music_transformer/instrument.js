@@ -51,11 +51,10 @@ export class Samples {
       const audio = await decoder.decodeAudioData(data.slice(12 + length + o.at, 12 + length + o.at + o.bytes))
       return {...o, audio, begin: onset(audio)}
     }
-    return new Samples(about, await Promise.all(about.samples.map(decode)))
+    return new Samples(await Promise.all(about.samples.map(decode)))
   }
 
-  constructor(about, samples) {
-    this.about = about
+  constructor(samples) {
     this.touches = [...new Set(samples.map(o => o.velocity))].sort((a, b) => a - b)
     this.keys = [...new Set(samples.map(o => o.pitch))]
     this.at = new Map(samples.map(o => [o.pitch + ' ' + o.velocity, o]))
@@ -269,7 +268,7 @@ export class Take {
 export class Clock {
   constructor(sound, tell) {
     this.sound = sound     // has now, strike, release, silence
-    this.tell = tell       // called with 'waiting', 'going on', 'ended'
+    this.tell = tell       // called with 'waiting', 'going on'
     this.take = Take.of([])
     this.tempo = 1
     this.loop = false
@@ -382,7 +381,6 @@ export class Clock {
     if (this.loop) return this.go(this.range ? this.range[0] : 0)
     this.stop()
     this.at = 0
-    this.tell('ended')
   }
 }
 
@@ -520,7 +518,7 @@ class Roll {
 
 // Buttons like a piano's; `press` and `lift` say what a finger does.
 class Keys {
-  constructor(low, high, press, lift) {
+  constructor(press, lift) {
     this.press = press
     this.lift = lift
     this.buttons = new Map()
@@ -528,10 +526,10 @@ class Keys {
     const what = 'Piano keys: the arrows go from key to key, space strikes one'
     this.field = make('div', {class: 'mt-keys', role: 'group', 'aria-label': what})
     this.root = make('div', {class: 'mt-keyboard'}, this.field)
-    this.whites = [...Array(high - low + 1).keys()].filter(i => !isBlack(low + i)).length
+    this.whites = 52         // of 88
     this.field.style.minWidth = this.whites*22 + 'px'
     let white = 0
-    for (let pitch = low; pitch <= high; pitch++) {
+    for (let pitch = 21; pitch <= 108; pitch++) {
       this.add(pitch, white)
       if (!isBlack(pitch)) white++
     }
@@ -659,7 +657,7 @@ const silent = {
 }
 
 export class Instrument {
-  constructor(root, {samples = null, low = 21, high = 108} = {}) {
+  constructor(root) {
     this.root = root
     this.samples = null
     this.played = []       // notes of the keys, in seconds of `performance.now`
@@ -670,15 +668,14 @@ export class Instrument {
     this.asked = null      // the second to play from as soon as the browser lets it sound
     this.recording = false
     this.clock = new Clock(silent, what => this.hear(what))
-    this.build(low, high)
+    this.build()
     this.listen()
-    if (samples) this.loadPiano(samples).catch(e => this.say(e.message))
     this.frame = requestAnimationFrame(() => this.draw())
   }
 
   // -- what it is made of
 
-  build(low, high) {
+  build() {
     const {root} = this
     root.classList.add('mt-instrument')
     root.tabIndex = 0
@@ -690,7 +687,7 @@ export class Instrument {
     this.roll = new Roll(t => this.seek(t), (range, done) => this.mark(range, done))
     const range = {type: 'range', min: 0, max: 1, step: .1, value: 0}
     this.slider = make('input', {...range, class: 'mt-position', 'aria-label': 'Position'})
-    this.keys = new Keys(low, high, (pitch, velocity) => this.press(pitch, velocity), pitch => this.lift(pitch))
+    this.keys = new Keys((pitch, velocity) => this.press(pitch, velocity), pitch => this.lift(pitch))
     this.actions = make('div', {class: 'mt-bar mt-actions'})   // for the buttons of whoever composes
     this.said = make('div', {class: 'mt-said', role: 'status'})
     const head = make('div', {class: 'mt-head'}, this.title, this.time)
@@ -849,7 +846,6 @@ export class Instrument {
 
   // What the clock says.
   hear(what) {
-    if (what === 'ended') this.tell('mt-ended')
     if (what === 'waiting' && this.underruns) this.say('The music waits for its composer, who is slower than it sounds.')
     if (what === 'going on' && this.said.textContent.startsWith('The music waits')) this.say('')
   }
@@ -1018,7 +1014,6 @@ export class Instrument {
     this.roll.follow(shown, playing || this.recording)
     this.roll.draw(notes, shown, take.horizon)
     this.light(take.notes, position, playing)
-    if (playing && !this.clock.waiting) this.tell('mt-playing', {time: position})
     this.label(shown, take, playing)
   }
 

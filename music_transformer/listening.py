@@ -10,11 +10,12 @@ __all__ = ['QUESTIONS', 'listening_test', 'sign_flips', 'holm', 'listening_resul
 # %% ../nbs/06c_listening.ipynb #9f126162
 import base64, csv, json
 from collections import Counter
-from importlib.resources import files
 from itertools import combinations, product
 from pathlib import Path
 import numpy as np
 from .files import all_or_none
+from .judge import _interval
+from .playback import beside
 from .sound import mp3, render
 
 # %% ../nbs/06c_listening.ipynb #f1eb5744
@@ -47,7 +48,7 @@ def _page(codes, pieces)->str:
         items.append(dict(code=code, volume=volume, sound=_sound(p)))
     items.sort(key=lambda o: o['code'])
     data = json.dumps(dict(pieces=items, questions=QUESTIONS))
-    template = (files('music_transformer')/'listening.html').read_text(encoding='utf-8')
+    template = beside('listening.html')
     return template.replace('%DATA%', data.replace('<', r'\u003c'))
 
 # %% ../nbs/06c_listening.ipynb #791a0d2e
@@ -146,9 +147,8 @@ def holm(p:list)->list:
 # %% ../nbs/06c_listening.ipynb #0815f105
 def _mean(x):
     "The mean over listeners, and its 95 % interval."
-    draws = np.random.default_rng(0).choice(x, (2000, len(x)))
-    low,high = np.quantile(draws.mean(1), [.025, .975]).tolist()
-    return dict(mean=float(np.mean(x)), low=low, high=high, listeners=len(x))
+    mean,low,high = _interval(x)
+    return dict(mean=mean, low=low, high=high, listeners=len(x))
 
 def _p_value(a, b)->float:
     "Of the difference between two groups, over the listeners who heard both."

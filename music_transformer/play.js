@@ -298,7 +298,7 @@ function wake(found) {
   enable()
 }
 
-const piano = new Instrument($('instrument'), {samples: null})
+const piano = new Instrument($('instrument'))
 piano.actions.append($('actions'))
 $('instrument').addEventListener('mt-enter', () => {
   if (ready && !making) piano.recording ? answer() : compose('Composed')

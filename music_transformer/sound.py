@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/sound.html.md"""
 
 # %% auto #0
 __all__ = ['Sample', 'find_soundfont', 'get_soundfont', 'Zone', 'read_piano', 'Voice', 'resample', 'Piano', 'Strike', 'render',
-           'write_audio', 'mp3', 'piano_samples', 'all_or_none', 'check_names']
+           'write_audio', 'mp3', 'piano_samples']
 
 # %% ../nbs/04a_sound.ipynb #8dc05da5
 import io, json, os, re, struct
@@ -20,11 +20,8 @@ from hashlib import sha1
 from pathlib import Path
 import numpy as np, pooch, pretty_midi
 from fastcore.basics import AttrDict, patch
-from .files import all_or_none, check_names, write_file
+from .files import check_names, write_file
 from .data import Performance
-
-# %% ../nbs/04a_sound.ipynb #c59a56a3
-_all_ = ['all_or_none','check_names'] # they live in `files` now
 
 # %% ../nbs/04a_sound.ipynb #0d7d1f1c
 _folders = ['/usr/share/sounds/sf3', '/usr/share/sounds/sf2', '/usr/share/soundfonts', '/usr/local/share/soundfonts',

@@ -232,7 +232,7 @@ def row(self:Feed, i:int)->dict:
 
 # %% ../nbs/03_training.ipynb #2878b297
 @patch
-def next(self:Feed, at:Progress)->dict: # `ids`, `targets` (batch_size, context); `past` (batch_size, PAST); `echo`
+def next(self:Feed, at:Progress)->dict: # ids, targets (batch_size, context); past (batch_size, PAST); echo; directions
     "The windows of the next step. `at` moves on."
     if self.epoch!=at.epoch: self.load(at.epoch)
     first,n = at.batch*self.c.batch_size,len(self.windows)

@@ -15,11 +15,8 @@ const breath = () => new Promise(resolve => {
 })
 const seconds = since => (performance.now() - since)/1000
 
-// A file as a buffer; in a page that may not fetch it comes as base64 text.
-function buffer(file) {
-  if (typeof file !== 'string') return file
-  return Uint8Array.from(atob(file), o => o.charCodeAt(0)).buffer
-}
+// A file as a buffer: a page that may not fetch has it as base64 text.
+function buffer(text) { return Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer }
 
 // How many times faster than it sounds this device composes music of the usual density: half a second of trial.
 function trial() {
@@ -35,7 +32,7 @@ function trial() {
 function load({config, files}) {
   model = new Model(config, files.map(buffer))
   trial() // a compiler that has seen the work does it faster
-  postMessage({ready: {nParams: model.nParams, speed: trial()}})
+  postMessage({ready: {speed: trial()}})
 }
 
 // Compose, and hand over what there is each time that a slice is over; the first event at once.

@@ -20,3 +20,13 @@ def browser(request):
 def public():
     "A folder in which anyone may write; pytest's own are closed to others."
     with tempfile.TemporaryDirectory() as d: os.chmod(d, 0o777); yield Path(d)
+
+def in_child(f):
+    "Run `f` in a fork; its exit status, negative for a signal."
+    pid = os.fork()
+    if not pid:
+        try: f(); code = 0
+        except BaseException:
+            import traceback; traceback.print_exc(); code = 1
+        finally: os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])

@@ -1,12 +1,10 @@
 "How fast JavaScript composes in a Chromium on this machine: `make engine-speed [ARGS='CHECKPOINT ...']`."
 import sys
 from pathlib import Path
-from music_transformer.engine import checkpoint_files, in_browser, packaged
+from music_transformer.engine import _load, checkpoint_files, in_browser, packaged
 
 SECONDS,SEEDS = 20,(1,2,3)
-code = '''
-const bytes = text => Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer
-const model = new Model(data.config, data.files.map(bytes))
+code = _load + '''
 const once = seed => {
   const take = new Take(model.cfg, {...data.asked, seed}), began = performance.now()
   for (const i of compose(model, take));

@@ -5,6 +5,7 @@ from contextlib import redirect_stderr
 from dataclasses import fields
 from pathlib import Path
 import mido, numpy as np, pytest, soundfile
+from conftest import in_child
 from music_transformer.midi import read_midi
 from music_transformer.model import MusicTransformer
 from music_transformer.settings import ModelConfig, Sampling, TrainConfig
@@ -179,16 +180,6 @@ def test_render(tmp_path):
     x,rate = soundfile.read(tmp_path/'p.wav')
     assert read_midi(prelude).seconds<=len(x)/rate and .1<np.abs(x).max()<1
 
-def broken_models(d):
-    "Checkpoints that must be refused, each with a word that the sentence must hold."
-    from safetensors.torch import load_file, save_file
-    MusicTransformer(ModelConfig(d_model=32, n_layers=1, n_heads=2)).save_pretrained(d/'whole')
-    w = load_file(d/'whole/model.safetensors')
-    for name,change in dict(missing=lambda o: o.pop('norm.weight'), strange=lambda o: o.update(extra=o['norm.bias'].clone()),
-                            shape=lambda o: o.update({'norm.weight': o['norm.weight'][:5].clone()})).items():
-        shutil.copytree(d/'whole', d/name); o = dict(w); change(o); save_file(o, d/name/'model.safetensors')
-    shutil.copytree(d/'whole', d/'cut'); (d/'cut/model.safetensors').write_bytes((d/'whole/model.safetensors').read_bytes()[:1000])
-
 @pytest.mark.skipif(os.name!='posix', reason='nothing forks elsewhere')
 def test_mistakes(corpus, tmp_path):
     d = tmp_path
@@ -198,7 +189,8 @@ def test_mistakes(corpus, tmp_path):
     m = mido.MidiFile(); m.tracks.append(mido.MidiTrack()); m.save(d/'silent.mid')
     shutil.copytree(corpus/'store', d/'foreign')
     f = d/'foreign/store.json'; f.write_text(f.read_text().replace('piano-391', 'piano-392'))
-    broken_models(d)
+    MusicTransformer(ModelConfig(d_model=32, n_layers=1, n_heads=2)).save_pretrained(d/'cut')
+    whole = d/'cut/model.safetensors'; whole.write_bytes(whole.read_bytes()[:1000])
     before = sorted(d.rglob('*'))
     store = corpus/'store'
     lines = [
@@ -220,8 +212,7 @@ def test_mistakes(corpus, tmp_path):
         ('mt-compose --pieces 0 --out o', '--pieces must be at least 1'), ('mt-compose --pieces 1000000000 --out o', 'at most 10000'), ('mt-compose --seconds 1e9 --out o', 'at most 86400'),
         ('mt-compose --off-scale 1e39 --out o', 'at most 100'), ('mt-compose --key-temperature 1e-50 --out o', 'at least 0.001'), ('mt-originality --build "" --against s', 'a file is to be written there'), ('mt-compose --min-p 2 --out o', 'min_p'), ('mt-compose --model halted --out o', 'has no model yet'),
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'),
-        ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model missing --out o', 'lacks the tensor norm.weight'),
-        ('mt-compose --model strange --out o', 'extra'), ('mt-compose --model shape --out o', 'shape'), ('mt-compose --model cut --out o', 'damaged'),
+        ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model cut --out o', 'damaged'),
         ('mt-compose --soundfont notes.txt --out o', 'notes.txt'), ('mt-compose --soundfont empty --out o', 'is a folder'),
         ('mt-compose --primer "" --out o', 'an empty name'), ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
     ]
@@ -293,16 +284,6 @@ def test_a_full_disk_while_composing(tmp_path):
     size = (tmp_path/'old/piece-1.mid').stat().st_size
     for o in ('old','new'): assert f' {o}/piece-1.mid: ' in no_more(size+1, *line, o, cwd=tmp_path)
     assert not (tmp_path/'new').exists()
-
-def in_child(f):
-    "Run `f` in a fork; its exit status."
-    pid = os.fork()
-    if not pid:
-        try: f(); code = 0
-        except BaseException:
-            import traceback; traceback.print_exc(); code = 1
-        finally: os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 def never(*_, **kw): raise AssertionError('it began to compose')
 

@@ -4,6 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 import mido, numpy as np, pretty_midi, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from conftest import in_child
 from music_transformer.data import MidiError, Performance, check_writable, corpus, new_folder, read_midi, restore_folder, sostenuto, sustain, write_file, write_midi
 from music_transformer.processor import encode
 from fuzz import EOT, M, cc, chunk, fine, fuzz, header, midi_bytes, off, on, riff
@@ -321,16 +322,6 @@ def test_a_full_disk_leaves_the_old_file(tmp_path, monkeypatch, at):
     with pytest.raises(OSError, match='No space left'): write_midi(Performance([(0,1,60,64)]), f)
     monkeypatch.undo()
     assert f.read_bytes()==b'old' and debris(tmp_path)==['a']
-
-def in_child(f):
-    "Run `f` in a fork; its exit status."
-    pid = os.fork()
-    if not pid:
-        try: f(); code = 0
-        except BaseException:
-            import traceback; traceback.print_exc(); code = 1
-        finally: os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 def test_a_write_cut_half_way_leaves_the_old(tmp_path):
     "The kernel refuses bytes beyond a limit: a real half-written file, which needs no tiny disk."

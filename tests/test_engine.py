@@ -7,7 +7,7 @@ from conftest import chromium
 from music_transformer.data import Performance
 from music_transformer.echo import Echo, HABIT, Planned, TOLD, draw_plan
 from music_transformer.drawing import FewKeys, InScale, Keys, guided
-from music_transformer.engine import browser_logits, checkpoint_files, in_browser
+from music_transformer.engine import _load, browser_logits, checkpoint_files, in_browser
 from music_transformer.engine import composed_in_browser, packaged, play_page
 from music_transformer.generation import Past, probabilities
 from music_transformer.midi import read_midi
@@ -176,9 +176,7 @@ def test_few_keys_are_as_unlikely(found):
 
 def test_what_it_composes_is_well_formed_and_as_long_as_asked():
     primer = notes_of(read_midi(root/'examples/prelude.mid')[:3])
-    code = '''
-        const bytes = text => Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer
-        const model = new Model(data.config, data.files.map(bytes))
+    code = _load + '''
         return data.asked.map(asked => {
           const take = new Take(model.cfg, asked)
           for (const i of compose(model, take));
@@ -198,9 +196,8 @@ def test_what_it_composes_is_well_formed_and_as_long_as_asked():
         assert not held.down.any() or (held.steps-held.struck[held.down]).max()<=30
     assert found[2][1][:20]==encode(read_midi(root/'examples/prelude.mid')[:3]).tolist()[:20]
 
-listened = '''
-const bytes = text => Uint8Array.from(atob(text), o => o.charCodeAt(0)).buffer
-const model = new Model(data.config, data.files.map(bytes)), take = new Take(model.cfg, data.asked), logits = []
+listened = _load + '''
+const take = new Take(model.cfg, data.asked), logits = []
 const draw = take.draw
 take.draw = o => { logits.push([...o]); return draw.call(take, o) }
 for (const i of compose(model, take));

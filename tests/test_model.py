@@ -185,7 +185,6 @@ def test_long_streams_are_well_formed():
 
 def test_greedy_draws_nothing():
     m = make()
-    with pytest.raises(TypeError, match='no parameter warmth'): generate(m, tokens=5, warmth=1)
     assert generate(m, tokens=80, seed=1, temperature=0)==generate(m, tokens=80, seed=2, temperature=0)
 
 def test_broken_weights_are_said():

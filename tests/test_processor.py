@@ -4,6 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 import numpy as np, pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from conftest import in_child
 from music_transformer import corpus, files
 from music_transformer.data import MidiError, Performance, note_dtype, read_midi, write_midi
 from music_transformer.processor import (EOS, MAX_SHIFT, NOTE_OFF, NOTE_ON, PAD, SOS, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE,
@@ -584,16 +585,6 @@ def test_a_full_disk_is_said_and_the_old_store_stays(midi, store, tmp_path):
     assert in_child(work)==0 and {f.name: f.read_bytes() for f in store.iterdir()}==old and [o.name for o in tmp_path.iterdir()]==['store']
 
 # ---- kills ----
-
-def in_child(f):
-    "Run `f` in a fork; its exit status, negative for a signal."
-    pid = os.fork()
-    if not pid:
-        try: f(); code = 0
-        except BaseException:
-            import traceback; traceback.print_exc(); code = 1
-        finally: os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 def die_at(k):
     "From now on, die by SIGKILL at the k-th step that touches the disk: odd before it, even after it."

@@ -5,8 +5,9 @@ import pytest
 from music_transformer import playback
 from music_transformer.data import Performance
 from music_transformer.data import COMPOSED, PRIMER
+from music_transformer.files import all_or_none
 from music_transformer.playback import compare, player, write_piece, write_roll
-from music_transformer.sound import _small, all_or_none, mp3, read_piano, render, write_audio
+from music_transformer.sound import _small, mp3, read_piano, render, write_audio
 from music_transformer.studio import studio
 
 root = Path(__file__).parent.parent
