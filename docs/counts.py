@@ -35,7 +35,7 @@ def returned(made)->dict:
 
 def primers(store)->list: # of `Performance`
     "The first minute of validation pieces, evenly spread."
-    known = [i for i,o in enumerate(store.pieces) if o.split=='validation' and o.seconds>PRIMER+NEW+10]
+    known = [i for i in store.rows('validation') if store.pieces[i].seconds>PRIMER+NEW+10]
     chosen = np.linspace(0, len(known)-1, len(SEEDS)).astype(int)
     return [decode(store[known[i]])[:PRIMER+NEW] for i in chosen]
 

@@ -55,7 +55,7 @@ def fillings(model, p, a, b, other, seed)->dict:
 
 def main(store, path=None):
     store,model = TokenStore(store),MusicTransformer.from_pretrained(path)
-    known = [i for i,o in enumerate(store.pieces) if o.split=='validation' and o.seconds>60]
+    known = [i for i in store.rows('validation') if store.pieces[i].seconds>60]
     chosen = [known[i] for i in np.linspace(0, len(known)-1, N).astype(int)]
     pieces = [decode(store[i]) for i in chosen]
     rows,heard = [],{}

@@ -433,11 +433,18 @@ class TokenStore:
 
 # %% ../nbs/01a_corpus.ipynb #b9cb7dce
 @patch
+def rows(self:TokenStore, split:str)->list:
+    "Which pieces are in a split. `ValueError` if none is."
+    rows = [i for i,o in enumerate(self.pieces) if o.split==split]
+    if not rows: raise ValueError(f'the token store {self.path} has no {split} pieces.')
+    return rows
+
+@patch
 def split(self:TokenStore, name:str)->np.ndarray:
     "The ids of all pieces of a split, one after another (a view of the file)."
-    rows = self.pieces.where(split=[name])
-    if not rows: raise ValueError(f'the token store {self.path} has no {name} pieces.')
-    return self.tokens[rows[0].offset:rows[-1].offset+rows[-1].length]
+    rows = self.rows(name)
+    first,last = self.pieces[rows[0]],self.pieces[rows[-1]]
+    return self.tokens[first.offset:last.offset+last.length]
 
 # %% ../nbs/01a_corpus.ipynb #a210a075
 @patch
@@ -543,8 +550,7 @@ def epoch_pieces(
     if augment is None or augment==Augment():
         yield store.split(split)
         return
-    for i,o in enumerate(store.pieces):
-        if o.split==split: yield augment(store[i], np.random.default_rng((seed, epoch, i)))
+    for i in store.rows(split): yield augment(store[i], np.random.default_rng((seed, epoch, i)))
 
 def epoch_stream(
     store:TokenStore,

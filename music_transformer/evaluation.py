@@ -224,9 +224,7 @@ _WANTED = 'evaluate takes a TokenStore, or a list of pieces (performances, or id
 
 def _pieces(store, split)->list:
     "The ids of each piece."
-    if isinstance(store, TokenStore):
-        store.split(split)                                                      # says so if there is none
-        return [store[i] for i,o in enumerate(store.pieces) if o.split==split]
+    if isinstance(store, TokenStore): return [store[i] for i in store.rows(split)]
     if not isinstance(store, (list, tuple)): raise TypeError(f'{_WANTED}, not {type(store).__name__}.')
     if not store: raise ValueError(f'{_WANTED}; the list is empty.')
     return [encode(o) if isinstance(o, Performance) else _checked(i, np.asarray(o)) for i,o in enumerate(store)]

@@ -243,9 +243,7 @@ def minutes(
     split:str='validation',
 )->list: # of `Performance`
     "One minute of each piece of a split: its last, so that it has an end."
-    store.split(split)                                         # complains if there are none
-    rows = [i for i,o in enumerate(store.pieces) if o.split==split and o.seconds>=60]
-    return [decode(store[i])[-60:] for i in rows]
+    return [decode(store[i])[-60:] for i in store.rows(split) if store.pieces[i].seconds>=60]
 
 def pieces_in(folder:str|Path)->list: # of `Performance`
     "The MIDI files of a folder, in the order of their names. `ValueError` if there are none."

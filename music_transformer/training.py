@@ -580,7 +580,7 @@ def _losses(sums)->dict:
 def look(self:Run)->dict:
     "What the validation split says now. The weights go into `best/` if they are the best so far."
     at,acc,c = self.at,self.acc,self.c
-    pieces = [self.store[i] for i,o in enumerate(self.store.pieces) if o.split=='validation']
+    pieces = [self.store[i] for i in self.store.rows('validation')]
     share = acc.process_index,acc.num_processes
     with acc.autocast(): scores = score(self.judged, pieces, c.context, c.batch_size, LOOK, share)
     row = _losses(_together(scores, acc))

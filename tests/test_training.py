@@ -180,7 +180,7 @@ def test_best_is_the_best_by_validation(store, tmp_path, monkeypatch):
 def test_a_list_of_pieces_is_evaluated_as_a_store(store):
     model = MusicTransformer(cfg).eval()
     a = evaluate(model, store, 'validation', context=32)
-    ids = [store[i] for i,o in enumerate(store.pieces) if o.split=='validation']
+    ids = [store[i] for i in store.rows('validation')]
     b = evaluate(model, ids, context=32)
     assert b.pop('split') is None and a.pop('split')=='validation'
     assert a.pop('nats_per_second')==pytest.approx(b.pop('nats_per_second'), rel=.01)  # to the rounding of the last release
@@ -223,7 +223,7 @@ def test_both_losses_are_recorded_whatever_is_trained_with(store, tmp_path, monk
     for k,s in dict(loss=0, smooth_loss=.1).items(): assert row[k]==pytest.approx(float(token_loss(logits, y, s)/n), abs=1e-4)
     assert row['smooth_loss']!=pytest.approx(row['loss'], abs=1e-3)
     plain,smooth,n = 0.,0.,0                                     # the validation: pieces of one window each
-    for i in [i for i,o in enumerate(store.pieces) if o.split=='validation']:
+    for i in store.rows('validation'):
         ids = torch.from_numpy(store[i].astype('int64'))
         for b,first,e in eval_windows(len(ids)-1, c.context):
             with torch.no_grad(): logits = final(ids[None,b:e], past=ids[None,:b])[0,first-b:]

@@ -36,7 +36,7 @@ def trial(store, name, minutes, seed, cfg, c):
         run.limit,run.begun = minutes,time.process_time()
         while run.done<1: run.train_step()
         run.settle()
-    pieces = [store[i] for i,o in enumerate(store.pieces) if o.split=='validation']
+    pieces = [store[i] for i in store.rows('validation')]
     with run.acc.autocast(): scores = score(run.plain, pieces, c.context, c.batch_size, keep=128*512//c.context)
     losses = {k: scores[k].nats.sum()/max(scores[k].tokens.sum(), 1) for k in KINDS}
     whole = all_kinds(scores)
