@@ -318,6 +318,7 @@ HABIT = dict(          # as measured above
     heard=4,           # seconds of what was given that come back at least, but no more than half of it
     tries=50)          # draws of `ago`, of which the first that fits is taken
 
+# %% ../nbs/01b_echo.ipynb #35c4881e
 def draw_plan(
     seconds:float, # of music
     rng:np.random.Generator,
