@@ -53,6 +53,7 @@ examples: $(VENV)/.dev ## the pieces in examples/, anew
 	$(BIN)/mt-compose --fill examples/prelude.mid --between 4 8 --out examples/given
 	$(BIN)/mt-compose --accompany examples/given/melody.mid --pieces 2 --out examples/given
 	$(BIN)/mt-compose --vary examples/prelude.mid --out examples/given
+	$(BIN)/mt-compose --seconds 60 --loudness 40,20:90,40:40 --guidance 4 --out examples/wished
 	$(BIN)/python docs/studio.py
 
 wheel-test: ## builds wheel and sdist from a clean clone, installs them into an empty environment, composes there

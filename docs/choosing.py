@@ -10,10 +10,9 @@ from music_transformer.midi import read_midi
 from music_transformer.model import MusicTransformer
 
 SEEDS = range(1001, 1021)
-plain = dict(off_scale=0.)
-keys_7 = plain | dict(key_temperature=.7)
-ways = dict(plain=plain, keys_85=plain | dict(key_temperature=.85), keys_7=keys_7,
-    keys_7_told_3=keys_7 | dict(guidance=3.), scale_7=dict(off_scale=.7))
+plain = dict(off_scale=0., few_keys=0.)
+ways = dict(plain=plain, keys_7=plain | dict(key_temperature=.7), scale_7=plain | dict(off_scale=.7),
+    scale_7_few_35=dict(off_scale=.7, few_keys=.35))
 SHOWN = 'returns','stuck','wet_again','louder','in_scale','home'
 
 def drawn(model, folder, how)->list: # of `Performance`

@@ -16,6 +16,7 @@ _names = dict(
     model=['MusicTransformer'],
     training=['fit', 'evaluate'],
     generation=['generate', 'stream'],
+    given=['fill', 'accompany', 'vary', 'bridge', 'complete'],
     sound=['render', 'write_audio'],
     playback=['player', 'write_piece', 'write_roll'])
 _home = {name: room for room,names in _names.items() for name in names}

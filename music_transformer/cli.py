@@ -21,7 +21,7 @@ from typing import Annotated
 from fastcore.script import call_parse, is_cli
 from .files import all_or_none, check_names, progress_bar, write_file
 from .directions import Wish
-from .settings import BASE_RECIPE, PLAIN, SEED_RECIPE, TUNE_RECIPE, _range, true_or_false
+from .settings import BASE_RECIPE, PLAIN, SEED_RECIPE, TUNE_RECIPE, _range
 from .settings import ModelConfig, Sampling, TrainConfig
 
 # %% ../nbs/07_cli.ipynb #c801f79a
@@ -52,16 +52,26 @@ def _sentence(e):
 
 # %% ../nbs/07_cli.ipynb #9c624e12
 def _true(word)->bool:
-    "What an option says; argparse shows the sentence of an error of its own only."
-    try: return true_or_false(word)
-    except ValueError as e: raise ArgumentTypeError(e) from None
+    "What an option says."
+    if word.lower() not in ('true','false'): raise ArgumentTypeError(f'must be true or false, not {word!r}')
+    return word.lower()=='true'
 
-def _option(o, unsaid)->Parameter:
+def _over_time(kind, word)->list:
+    "A wish as (second, value) pairs: '40,20:90' is 40 at first and 90 from 20 s on."
+    first,*later = word.split(',')
+    pairs = [(0, first), *(o.split(':') for o in later)]
+    try: return [(float(when), kind(value)) for when,value in pairs]
+    except ValueError: raise ArgumentTypeError(f'{word!r} is neither a value nor {_CHANGES}') from None
+
+_CHANGES = 'VALUE,20:VALUE, which changes after 20 s of new music'
+
+def _option(o, wish)->Parameter:
     "The option for a field."
-    kind,allowed = type(o.default),_range(o.metadata)
-    usual = 'left unsaid' if unsaid else f'default: {BASE_RECIPE.get(o.name, o.default)}'
+    kind,allowed,how = type(o.default),_range(o.metadata),{}
+    if wish: how,usual = dict(type=partial(_over_time, kind)),f'left unsaid; {_CHANGES}'
+    else: usual = f'default: {BASE_RECIPE.get(o.name, o.default)}'
+    if kind is bool: how = dict(action='store', type=_true)              # --echo true
     text = '; '.join(filter(None, [o.metadata['help'], allowed])) + f' ({usual})'
-    how = dict(action='store', type=_true) if kind is bool else {}       # --echo true
     return Parameter(o.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind, text, how])
 
 # %% ../nbs/07_cli.ipynb #aad8571c
@@ -364,17 +374,19 @@ def mt_compose(
     begin = _beginning(primer, primer_seconds, no_primer)
     places = _places(out, given or primer and (primer, 'continued'), seed, pieces)
     settings['seed'] = list(range(seed, seed+pieces))
-    told = dict(seconds=seconds, tails=tails, returns=returns, guidance=guidance)
-    if given: make = _round_file(*given, between, keep, particles, told, settings)
+    told = dict(seconds=seconds, tails=tails, returns=returns)
+    if given: make = _round_file(*given, between, keep, particles, guidance, told, settings)
     else:
         _idle('without --vary', keep=keep)
         _idle('without --fill, --accompany or --vary', particles=particles)
-        make = _from_nothing(begin, not no_primer, told | settings)
+        make = _from_nothing(begin, not no_primer, told | settings | dict(guidance=guidance))
     net = MusicTransformer.from_pretrained(model)
     for p,place in zip(_under_a_bar(partial(make, net)), places): _write_made(p, place, font)
 
 # %% ../nbs/07_cli.ipynb #46742c91
 _ENDS = {'by itself': '; it ends by itself', 'chosen': '; its end was chosen among several', 'cut': '; it was cut off'}
+
+def _so_much(p): return f'{p.seconds:.1f} s of music, {len(p)} note'+'s'*(len(p)!=1)
 
 def _end_of(p):
     if 'likely' in p.info: return f'; to the model, what was given is {p.info["likely"]} here'
@@ -406,7 +418,7 @@ def _write_made(p, place, font):
     "Write a piece, and say what came of it."
     from music_transformer.playback import write_piece
     files = write_piece(replace(p, title=place.name), place, font)
-    print(f'{p.seconds:.1f} s of music, {len(p)} notes{_end_of(p)}:', *files, *_went_back(p), _copied(p), sep='\n  ')
+    print(f'{_so_much(p)}{_end_of(p)}:', *files, *_went_back(p), _copied(p), sep='\n  ')
 
 # %% ../nbs/07_cli.ipynb #d290d916
 def _beginning(primer, seconds, alone):
@@ -460,27 +472,31 @@ def _idle(where, **values):
     for k,v in values.items():
         if v!=usual[k].default: raise ValueError(f'--{k} has no say {where}; leave it out.')
 
-def _round_file(file, done, between, keep, particles, told, settings):
+def _round_file(file, done, between, keep, particles, guidance, told, settings):
     "How notes are added to those of a file."
     _idle('where notes are given', **told)
     if done!='varied': _idle('without --vary', keep=keep)
     from music_transformer.given import accompany, fill, vary
     from music_transformer.midi import read_midi
-    how = dict(particles=particles, **settings)
+    how = dict(particles=particles, guidance=guidance, **settings)
     p = read_midi(file)
     if done=='filled': return lambda net, progress: fill(net, p, *between, progress=progress, **how)
     if done=='varied': return lambda net, progress: vary(net, p, keep, between, progress=progress, **how)
     return lambda net, progress: accompany(net, p, between=between, progress=progress, **how)
 
 # %% ../nbs/07_cli.ipynb #19a52a10
+def _is_as_new(path, other)->bool:
+    try: return path.stat().st_mtime>=Path(other).stat().st_mtime
+    except OSError: return False
+
 @command
 def mt_render(
     file:Annotated[str, dict(opt=False, nargs='?')]=None, # a MIDI file
-    out:str=None,       # .mp3, .wav, .flac or .ogg to write; FILE.mp3 beside it when left out
+    out:str=None,       # .mp3, .wav, .flac or .ogg to write, and a .png beside it; FILE.mp3 when left out
     soundfont:str=None, # an .sf2 or .sf3
     get_soundfont:bool=False, # fetch a better piano first, once
 ):
-    "Turn a MIDI file into sound, and draw its piano roll."
+    "Turn a MIDI file into sound, and draw its piano roll, unless a newer one is there."
     from music_transformer.midi import read_midi
     from music_transformer.playback import write_roll
     from music_transformer.sound import find_soundfont, get_soundfont as fetch, write_audio
@@ -492,10 +508,11 @@ def mt_render(
     p = read_midi(file)
     out = Path(out or Path(file).with_suffix('.mp3'))
     roll = out.with_suffix('.png')
-    with all_or_none(out, roll) as (new_sound,new_roll):
+    files = [out] if _is_as_new(roll, file) else [out, roll] # mt-compose has drawn what came back, too
+    with all_or_none(*files) as (new_sound,*new_roll):
         write_audio(p, new_sound, font)
-        write_roll(p, new_roll)
-    print(f'{p.seconds:.1f} s of music, {len(p)} notes:', out, roll, sep='\n  ')
+        for o in new_roll: write_roll(p, o)
+    print(f'{_so_much(p)}:', *files, sep='\n  ')
 
 # %% ../nbs/07_cli.ipynb #49879a9a
 @command

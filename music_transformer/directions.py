@@ -134,12 +134,14 @@ class Wish:
 # %% ../nbs/01d_directions.ipynb #ea05f5ee
 def _timeline(name, wish):
     "A wish as a list of (second, class); `ValueError` says what is wrong with it."
+    wish = np.array(wish).tolist() if isinstance(wish, (np.generic,np.ndarray)) else wish
     pairs = [(0, wish)] if isinstance(wish, (int,float,str)) or wish is None else list(wish)
     wanted = f'{name} must be a value or a list of (second, value)'
     try: pairs = [(float(when), value) for when,value in pairs]
     except (TypeError, ValueError): raise ValueError(f'{wanted}, not {wish!r}') from None
-    times = [o for o,_ in pairs]
-    if times!=sorted(times): raise ValueError(f'{wanted}, the seconds in order, not {wish!r}')
+    times = [-1, *(o for o,_ in pairs)]
+    if not all(a<b and b>=0 for a,b in zip(times, times[1:])):
+        raise ValueError(f'{wanted}, in order, no second twice and none below 0; not {wish!r}')
     return [(when, _class(name, value)) for when,value in pairs]
 
 def _class(name, value)->int:

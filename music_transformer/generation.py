@@ -52,6 +52,7 @@ def _checked(seeds, asked)->dict:
     "What was asked for. `ValueError` for the first thing out of its range."
     asked = {k: _plain(v) for k,v in asked.items() if v is not None}
     if 'tokens' in asked: asked.pop('seconds', None)
+    elif 'seconds' not in asked: raise ValueError('seconds must be a number, where tokens are not given')
     if not seeds: raise ValueError('seed must be a whole number or a list of at least one')
     for o in seeds: check(_Asked(**asked, seed=o))
     return asked
@@ -89,7 +90,10 @@ def _plan(model, returns, take)->list:
     if returns=='drawn':
         if e.tokens or not model.cfg.echo: return []
         return draw_plan(e.steps*STEP, np.random.default_rng(take.seed), e.begin*STEP)
-    return _planned(model, returns)
+    plan,end = _planned(model, returns),(e.begin+e.steps)*STEP
+    late = [o.when for o in plan if o.when>=end and not e.tokens]
+    if late: raise ValueError(f'a return at {late[0]:g} s lies beyond the piece, which is to end at {end:g} s.')
+    return plan
 
 # %% ../nbs/04_generation.ipynb #80b3e303
 def _planned(model, returns)->list:
@@ -144,13 +148,12 @@ def _go_through(run, takes, progress):
 def _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how):
     "`generate` where notes are given."
     if given is None: raise ValueError('between needs given, the notes round it.')
-    if guidance is not None: raise ValueError('guidance has no say where notes are given; leave it out.')
     if tokens is not None: raise ValueError('tokens cannot be counted where notes are given; leave it out.')
     plan = [] if returns in (None, 'drawn') else _planned(model, returns)
-    rules = [*rules, Returns(plan)]
-    if primer is None: return complete(model, given, between, rules=rules, **how)
+    how |= dict(rules=[*rules, Returns(plan)], guidance=guidance)
+    if primer is None: return complete(model, given, between, **how)
     if between is not None: raise ValueError('with a primer, what is given is an ending; leave between out.')
-    return bridge(model, primer, given, seconds, rules=rules, **how)
+    return bridge(model, primer, given, seconds, **how)
 
 # %% ../nbs/04_generation.ipynb #2d6115ec
 def _result(take, keep_primer)->Performance:

@@ -25,7 +25,8 @@ from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, EOS
 from .settings import Sampling, check, setting
 from .echo import Echo
 from .model import MusicTransformer, Cache, Step
-from .drawing import pick, probabilities, Past, Rule, Take
+from .drawing import guided, pick, probabilities, Past, Rule, Take
+from .drawing import _add_twins, _are_told, _insistence
 from .drawing import _events, _piano, _plain, _read, _ready, _refuse_strange, _tell, _tell_arguments, _wished
 
 # %% ../nbs/04c_given.ipynb #24cfef34
@@ -380,22 +381,28 @@ def play_on(
     model:MusicTransformer,
     cloud:Cloud,
     window:int=None, # ids the model looks back on; its `max_distance` when `None`
+    guidance:float=1., # how many times what the takes are told counts, as in `compose`
 ): # yields the cloud after each id
     "Move a cloud on until all its takes are over."
     n,first = len(cloud.takes),cloud.takes[:1]
     cache,small = Cache(window or model.cfg.max_distance),model.n_params<6e6
     if model.cfg.echo: cache.echoes = [Echo()]
-    with _ready(model, small): logits = _read(model, first, cache)
-    cache.select([0]*n)
-    logits,step = logits.expand(n, -1),None
+    insists = guidance!=1
+    with _ready(model, small): logits = _read(model, first, cache, insists)
+    copies = len(logits)                                    # 2 where each take has a twin that is told nothing
+    cache.select([o for o in range(copies) for _ in range(n)])
+    logits,step = logits.repeat_interleave(n, 0),None
     while True:
+        if copies==2: logits = guided(*logits.chunk(2), guidance)
+        before = len(logits)
         rows = cloud.move(logits)
         yield cloud
         if not rows: return
-        if rows!=list(range(len(logits))): cache.select(rows)
+        if rows!=list(range(before)): cache.select(rows + [r+before for r in rows]*(copies-1))
         _tell(cloud.takes, cache)
+        if insists and copies==1 and _are_told(cloud.takes, cache): copies = _add_twins(cache)
         step = step or Step(model, cache)
-        with _ready(model, small): logits = step([o.ids[-1] for o in cloud.takes])
+        with _ready(model, small): logits = step([o.ids[-1] for o in cloud.takes*copies])
 
 # %% ../nbs/04c_given.ipynb #5d70f6c0
 @patch
@@ -447,12 +454,13 @@ class _Wanted:
     window:int = setting(1, 'ids that are looked back on', least=1, most=2**16)
     most:int = setting(1, 'strikes in any second', least=1, most=100)
     shortest:float = setting(0., 'seconds that a new note lasts at least', least=0, most=1)
+    guidance:float = setting(1., 'how many times what the model is told counts', least=0, most=20)
     seed:int = setting(1, 'of the random numbers', least=0, below=2**63)
 
 def _given_notes(p)->Performance:
     "What is given, a performance or a MIDI file. `ValueError` without notes, or if they overlap themselves."
     p = p if isinstance(p, Performance) else read_midi(p)
-    if not len(p): raise ValueError('there are no given notes to go by.')
+    if not len(p): raise ValueError('there are no notes round what is to be made; leave one at least to go by.')
     n = p.notes[np.lexsort((p.notes['start'], p.notes['pitch']))]
     twice = np.flatnonzero((np.diff(n['pitch'])==0) & (n['end'][:-1]>n['start'][1:]+STEP))
     if not len(twice): return p
@@ -467,7 +475,7 @@ def _check_gap(between, seconds)->tuple:
     except (TypeError, ValueError):
         raise ValueError(f'between must be two moments in seconds, not {between!r}') from None
     if not np.rint(b/STEP)>np.rint(a/STEP):
-        raise ValueError(f'a gap must end after it begins, not at {b:g} s after {a:g} s.')
+        raise ValueError(f'a gap must end {STEP:g} s or more after it begins, not at {b:g} s after {a:g} s.')
     if a>=0 and b<=seconds+STEP: return a, b
     raise ValueError(f'the gap from {a:g} to {b:g} s lies outside the piece, which lasts from 0 to {seconds:.2f} s.')
 
@@ -484,12 +492,13 @@ def _for_each(seed, progress, make):
 # %% ../nbs/04c_given.ipynb #b34ab1a2
 def _complete(
     model, given, between, seconds, # a `Performance`, the gap, how long the piece lasts
-    particles=16, most=None, shortest=0., seed=1, progress=None, window=None, rules=(), **sampling,
+    particles=16, most=None, shortest=0., seed=1, progress=None, window=None, rules=(), guidance=None, **sampling,
 ):
     "What `complete` does, for all its uses."
     _refuse_strange(complete, sampling)
     limits = dict(most=_plain(most), shortest=_plain(shortest))
-    asked = limits | dict(particles=_plain(particles), window=_plain(window))
+    guidance = _insistence(model, guidance)
+    asked = limits | dict(particles=_plain(particles), window=_plain(window), guidance=_plain(guidance))
     check(_Wanted(**{k: v for k,v in asked.items() if v is not None}))
     gap = gap_in(given, *_check_gap(between, seconds))
     rules = [*rules, *_wished(model, gap.begin, sampling)]
@@ -497,8 +506,10 @@ def _complete(
     forget = 0 if model.cfg.state or model.cfg.wishes else window or model.cfg.max_distance
     def make(seed, progress):
         cloud = Cloud(Particle(gap, sampling, forget, deepcopy(rules), **limits), particles, seed)
-        for _ in play_on(model, cloud, window):
-            if progress and progress(cloud.done()): break
+        done = 0.
+        for _ in play_on(model, cloud, window, guidance):
+            done = max(done, cloud.done())             # a take that is dropped takes its share with it
+            if progress and progress(done): break
         return _result(given, gap, cloud, seed)
     return _for_each(seed, progress, make)
 
@@ -514,7 +525,7 @@ def _result(given, gap, cloud, seed)->Performance:
     if not stopped: info |= dict(logp=logp, given_ids=take.rule.put, nats=nats, likely=how_likely(nats))
     return replace(p, info=info|dict(effective=effective(cloud.weights()), resampled=cloud.resampled))
 
-UNLIKELY,IMPOSSIBLE = 4,8 # nats an id; the fillings measured below cost 3 on average
+UNLIKELY,IMPOSSIBLE = 4,8 # nats an id; the fillings measured below cost 1.7 on average
 
 def how_likely(
     nats:float, # for each id that was put in
@@ -535,12 +546,14 @@ def complete(
     progress:Callable=None, # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
     rules:Sequence=(), # of one's own: each a `Rule`
+    guidance:float=None,  # how many times wishes count: 1 as the model learned; twice when `None`
     **sampling,           # the draw, see `Sampling`; wishes, see `Wish`
 )->Performance:           # its `info` says which notes are `new`, and how likely it all was
     "Add to what is given, everywhere or between two moments."
     p = _given_notes(given)
     between = (0, p.seconds) if between is None else between
-    return _complete(model, p, between, p.seconds, particles, most, shortest, seed, progress, window, rules, **sampling)
+    how = dict(progress=progress, window=window, rules=rules, guidance=guidance)
+    return _complete(model, p, between, p.seconds, particles, most, shortest, seed, **how, **sampling)
 
 # %% ../nbs/04c_given.ipynb #1d0f9200
 def fill(
@@ -572,6 +585,10 @@ def usual(p:Performance)->int:
     return int(np.median(np.searchsorted(start, start+1)-np.arange(len(start))))
 
 # %% ../nbs/04c_given.ipynb #2d7c01d9
+@dataclass
+class _Share:
+    keep:float = setting(.5, 'share of the notes that stay', above=0, most=1)
+
 def vary(
     model:MusicTransformer,
     performance:Performance|str|Path, # a `Performance` or a MIDI file
@@ -583,7 +600,7 @@ def vary(
 )->Performance:
     "Keep some notes of a piece, and make the others anew."
     p = _given_notes(performance)
-    if not 0<keep<=1: raise ValueError(f'keep must be above 0 and at most 1, not {keep}')
+    check(_Share(_plain(keep)))
     a,b = _check_gap(between or (0, p.seconds), p.seconds)
     start,limit = p.notes['start'],min(usual(p), 100) if most is None else most
     def make(seed, progress):

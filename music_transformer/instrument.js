@@ -922,7 +922,7 @@ export class Instrument {
   typed(e) {
     const writing = e.target.closest('input:not([type=range]):not([type=checkbox]), select, textarea, [contenteditable=true]')
     if (writing || e.ctrlKey || e.metaKey || e.altKey) return
-    const onButton = e.target.closest('button, a, summary')
+    const onButton = e.target.closest('button, a, summary, input[type=checkbox]')
     if (this.shortcut(e, onButton)) e.preventDefault()
     else if (!onButton || ![' ', 'Enter'].includes(e.key)) return
     e.stopPropagation()

@@ -313,7 +313,8 @@ def line(self:Originality)->str:
     run = next(o for o in self.runs if not o.common)
     where = self.names[run.piece]
     key = 'in the same key' if not run.up else f'{run.up:+} semitones'
-    chance = f'; of unfamiliar real pieces as long, some {max(self.chance, .01):.0%} share such a run'
+    often = f'some {self.chance:.0%}' if self.chance>.01 else 'at most 1%'
+    chance = f'; of unfamiliar real pieces as long, {often} share such a run'
     if np.isnan(self.chance): chance = ''
     return f'longest shared run {self.longest} notes ({where}, {key}){chance}'
 

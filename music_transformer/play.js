@@ -299,6 +299,10 @@ function wake(found) {
 }
 
 const piano = new Instrument($('instrument'))
+// The page is nothing but the instrument, so it hears keys that are pressed anywhere.
+const beside = e => !piano.root.contains(e.target)
+document.addEventListener('keydown', e => { if (beside(e)) piano.typed(e) })
+document.addEventListener('keyup', e => { if (beside(e)) piano.untyped(e) })
 piano.actions.append($('actions'))
 $('instrument').addEventListener('mt-enter', () => {
   if (ready && !making) piano.recording ? answer() : compose('Composed')

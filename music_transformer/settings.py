@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/settings.html.md"""
 
 # %% auto #0
 __all__ = ['PLAIN', 'SCHEDULES', 'BASE_RECIPE', 'SEED_RECIPE', 'TUNE_RECIPE', 'BETAS', 'EPS', 'WEIGHT_DECAY', 'LOOK', 'ROW',
-           'setting', 'check', 'ModelConfig', 'TrainConfig', 'train_config', 'Sampling', 'true_or_false', 'parsed']
+           'setting', 'check', 'ModelConfig', 'TrainConfig', 'train_config', 'Sampling']
 
 # %% ../nbs/01c_settings.ipynb #531153b9
 import math
@@ -174,7 +174,7 @@ class Sampling:
     temperature:float = setting(1., 'below 1 more careful, above 1 more daring; 0: the likeliest', least=0, most=100)
     key_temperature:float = setting(1., 'that of the choice of a key: below 1 fewer wrong notes', least=.001, most=1000)
     off_scale:float = setting(.7, 'nats less for keys off the scale of the last notes', least=0, most=100)
-    few_keys:float = setting(0., 'nats less for keys of the last 48 notes, for each missing to 12', least=0, most=100)
+    few_keys:float = setting(.35, 'nats less for keys of the last 48 notes, for each missing to 12', least=0, most=100)
     top_k:int = setting(0, 'draw among the k likeliest events; 0 for all', least=0)
     top_p:float = setting(.99, 'draw among the likeliest events that together hold this share', above=0, most=1)
     min_p:float = setting(0., 'leave out what is less likely than this share of the likeliest', least=0, most=1)
@@ -183,25 +183,3 @@ class Sampling:
     max_rest:float = setting(2., 'longest silence between notes in seconds, until the asked length has passed', above=0)
 
     def __post_init__(self): check(self)
-
-# %% ../nbs/01c_settings.ipynb #e5345cfc
-def true_or_false(word:str)->bool:
-    "What the word says. `ValueError` if it is neither."
-    if word.lower() in ('true','false'): return word.lower()=='true'
-    raise ValueError(f'must be true or false, not {word!r}')
-
-_readers = {bool: true_or_false, int: int, float: float, str: str}
-
-def parsed(
-    words:list, # of 'key=value'
-    *classes,   # dataclasses made of `setting`s
-)->dict:        # the values, each of its setting's kind
-    "What the words say. `ValueError` for a word that is no setting, or a value of another kind."
-    known = {f.name: type(f.default) for c in classes for f in fields(c)}
-    out = {}
-    for key,is_,value in (o.partition('=') for o in words):
-        if key not in known or not is_:
-            raise ValueError(f'{key}{is_}{value} is not a setting: give key=value, with a key of {", ".join(known)}.')
-        try: out[key] = _readers[known[key]](value)
-        except ValueError: raise ValueError(f'{key} must be {_kinds[known[key]]}, not {value!r}') from None
-    return out

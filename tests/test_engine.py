@@ -391,6 +391,18 @@ def record(page, *keys):
     for key in keys: button(page, key).click(delay=40)
     button(page, 'Done').click()
 
+def test_keys_are_heard_wherever_one_has_clicked(page):
+    sounding = page.locator('.mt-keys .mt-down')
+    for click in (None, 'h1'):
+        if click: page.locator(click).click()
+        page.keyboard.down('a')
+        assert sounding.count()==1, click
+        page.keyboard.up('a')
+        assert sounding.count()==0
+    page.locator('#locked').focus()
+    page.keyboard.press(' ')                          # is the box's own
+    assert page.locator('#locked').is_checked() and button(page, 'Play').is_visible()
+
 def test_a_phrase_is_a_take_and_what_is_deleted_comes_back(page):
     page.select_option('#seconds', '180')
     record(page, 'C 4', 'E 4')

@@ -1,18 +1,20 @@
 """What a setting is worth at equal computing time.
 
-    make trial ARGS='STORE NAME minutes=30 conv=4 echo=true'
+    make trial ARGS='STORE NAME --minutes 30 --conv 4 --echo true'
 
 trains a model for so many minutes of processor time (waiting for a busy machine does not count), scores it on an evenly spread part of the
 validation split, prints a row and adds it to examples/tried.jsonl. What does not change is in `usual`; nbs/09_tried.ipynb shows the rows.
 """
-import json, sys, tempfile, time
+import json, tempfile, time
 from dataclasses import fields, replace
 from pathlib import Path
 import torch
+from fastcore.script import call_parse
+from music_transformer.cli import options
 from music_transformer.corpus import TokenStore
 from music_transformer.evaluation import KINDS, all_kinds, score
 from music_transformer.model import MusicTransformer
-from music_transformer.settings import ModelConfig, TrainConfig, parsed
+from music_transformer.settings import ModelConfig, TrainConfig
 from music_transformer.training import Run, keep_memory
 
 usual = TrainConfig(schedule='wsd', decay=.3, warmup=100, transpose=5)
@@ -45,10 +47,17 @@ def trial(store, name, minutes, seed, cfg, c):
 
 def given(c, settings): return replace(c, **{f.name: settings[f.name] for f in fields(c) if f.name in settings})
 
-if __name__=='__main__':
-    store,name,*words = sys.argv[1:]
-    own = dict(o.split('=') for o in words if o.startswith(('minutes=','seed=')))
-    o = parsed([w for w in words if not w.startswith(('minutes=','seed='))], ModelConfig, TrainConfig)
-    row = trial(TokenStore(store), name, float(own.get('minutes', 30)), int(own.get('seed', 0)), given(model, o), given(usual, o)) | dict(settings=' '.join(words))
+@call_parse
+@options(ModelConfig, TrainConfig)
+def main(
+    store:str,         # a token store
+    name:str,          # of the trial
+    minutes:float=30., # of processor time
+    **settings,
+):
+    "What a setting is worth at equal computing time."
+    seed = settings.pop('seed', 0)
+    said = ' '.join(f'{k}={str(v).lower()}' for k,v in settings.items())
+    row = trial(TokenStore(store), name, minutes, seed, given(model, settings), given(usual, settings)) | dict(settings=said)
     print(json.dumps(row))
     with open(table, 'a') as f: f.write(json.dumps(row)+'\n')
