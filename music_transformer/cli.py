@@ -373,13 +373,13 @@ def mt_compose(
     given = _given_file(fill, accompany, vary, between, primer)
     begin = _beginning(primer, primer_seconds, no_primer)
     places = _places(out, given or primer and (primer, 'continued'), seed, pieces)
-    settings['seed'] = list(range(seed, seed+pieces))
+    settings |= dict(seed=list(range(seed, seed+pieces)), guidance=guidance)
     told = dict(seconds=seconds, tails=tails, returns=returns)
-    if given: make = _round_file(*given, between, keep, particles, guidance, told, settings)
+    if given: make = _round_file(*given, between, keep, particles, told, settings)
     else:
         _idle('without --vary', keep=keep)
         _idle('without --fill, --accompany or --vary', particles=particles)
-        make = _from_nothing(begin, not no_primer, told | settings | dict(guidance=guidance))
+        make = _from_nothing(begin, not no_primer, told | settings)
     net = MusicTransformer.from_pretrained(model)
     for p,place in zip(_under_a_bar(partial(make, net)), places): _write_made(p, place, font)
 
@@ -472,13 +472,13 @@ def _idle(where, **values):
     for k,v in values.items():
         if v!=usual[k].default: raise ValueError(f'--{k} has no say {where}; leave it out.')
 
-def _round_file(file, done, between, keep, particles, guidance, told, settings):
+def _round_file(file, done, between, keep, particles, told, settings):
     "How notes are added to those of a file."
     _idle('where notes are given', **told)
     if done!='varied': _idle('without --vary', keep=keep)
     from music_transformer.given import accompany, fill, vary
     from music_transformer.midi import read_midi
-    how = dict(particles=particles, guidance=guidance, **settings)
+    how = dict(particles=particles, **settings)
     p = read_midi(file)
     if done=='filled': return lambda net, progress: fill(net, p, *between, progress=progress, **how)
     if done=='varied': return lambda net, progress: vary(net, p, keep, between, progress=progress, **how)

@@ -454,6 +454,7 @@ class _Wanted:
     window:int = setting(1, 'ids that are looked back on', least=1, most=2**16)
     most:int = setting(1, 'strikes in any second', least=1, most=100)
     shortest:float = setting(0., 'seconds that a new note lasts at least', least=0, most=1)
+    keep:float = setting(.5, 'share of the notes that stay', above=0, most=1)
     guidance:float = setting(1., 'how many times what the model is told counts', least=0, most=20)
     seed:int = setting(1, 'of the random numbers', least=0, below=2**63)
 
@@ -585,10 +586,6 @@ def usual(p:Performance)->int:
     return int(np.median(np.searchsorted(start, start+1)-np.arange(len(start))))
 
 # %% ../nbs/04c_given.ipynb #2d7c01d9
-@dataclass
-class _Share:
-    keep:float = setting(.5, 'share of the notes that stay', above=0, most=1)
-
 def vary(
     model:MusicTransformer,
     performance:Performance|str|Path, # a `Performance` or a MIDI file
@@ -600,7 +597,7 @@ def vary(
 )->Performance:
     "Keep some notes of a piece, and make the others anew."
     p = _given_notes(performance)
-    check(_Share(_plain(keep)))
+    check(_Wanted(keep=_plain(keep)))
     a,b = _check_gap(between or (0, p.seconds), p.seconds)
     start,limit = p.notes['start'],min(usual(p), 100) if most is None else most
     def make(seed, progress):
