@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help music lab check test export style docs readme examples wheel-test listening-test fillings counts choosing wishes judge fuzz corpus-speed engine-speed trial clean
+.PHONY: help music lab check test export style docs readme examples wheel-test listening-test fillings counts choosing wishes ends reread fuzz corpus-speed engine-speed trial clean
 
 help: ## what there is
 	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-16s%s\n' "$$name" "$$what"; done
@@ -53,7 +53,7 @@ examples: $(VENV)/.dev ## the pieces in examples/, anew
 	$(BIN)/mt-compose --fill examples/prelude.mid --between 4 8 --out examples/given
 	$(BIN)/mt-compose --accompany examples/given/melody.mid --pieces 2 --out examples/given
 	$(BIN)/mt-compose --vary examples/prelude.mid --out examples/given
-	$(BIN)/mt-compose --seconds 60 --loudness 40,20:90,40:40 --guidance 4 --out examples/wished
+	$(BIN)/mt-compose --seconds 60 --loudness 40,20:80,40:40 --guidance 4 --out examples/wished
 	$(BIN)/python docs/studio.py
 
 wheel-test: ## builds wheel and sdist from a clean clone, installs them into an empty environment, composes there
@@ -68,15 +68,16 @@ fillings: $(VENV)/.dev ## how well gaps are filled, ARGS=STORE; and a page to he
 counts: ## what a listener notices in thirty pieces, ARGS=STORE
 choosing: ## which way of drawing to choose, twenty pieces of each, ARGS=STORE
 wishes: ## what comes of wishes, in hundreds of takes
-counts choosing wishes: $(VENV)/.dev
+ends: ## how pieces end that are told of it, ARGS=STORE
+counts choosing wishes ends: $(VENV)/.dev
 	$(BIN)/python docs/$@.py $(ARGS)
 
-judge: ## all of MAESTRO against another reading of it
+reread: ## all of MAESTRO against another reading of it
 fuzz: ## the reader against 20,000 broken files
 corpus-speed: ## how fast a corpus is prepared, beside other readers
 engine-speed: ## how fast JavaScript composes in a browser
 trial: ## what a setting is worth at equal computing time
-judge fuzz corpus-speed engine-speed trial: $(VENV)/.dev
+reread fuzz corpus-speed engine-speed trial: $(VENV)/.dev
 	$(BIN)/python tests/$(subst -,_,$@).py $(ARGS)
 
 $(VENV)/.music: $(FACTS)

@@ -1,7 +1,7 @@
 """Measure how well gaps are filled: `make fillings ARGS='STORE [MODEL]'`. The numbers go to examples/run/fillings.json, a blind page with ten of them to out/fillings.html.
 
-Eight seconds in the middle of pieces of the validation split are made anew, and compared with what really stands there, with what the model plays when it does not know what
-comes after, and with eight seconds of another piece."""
+Eight seconds in the middle of pieces of the validation split are made anew, and compared with what really stands there, with a filling that is not told what kind of
+music follows, with what the model plays when it does not know what comes after at all, and with eight seconds of another piece."""
 import json, sys, time
 from dataclasses import replace
 from pathlib import Path
@@ -47,11 +47,12 @@ def fillings(model, p, a, b, other, seed)->dict:
     began = time.process_time()
     ours = fill(model, p, a, b, seed=seed)
     ours.info['cpu'] = time.process_time()-began
+    untold = fill(model, p, a, b, seed=seed, foretell=False)
     before = Performance(p.notes[p.notes['start']<a])
     alone = generate(model, SECONDS+4, primer=before, seed=seed, tails=1)
     later = other.notes.copy()
     for k in ('start','end'): later[k] += a
-    return dict(true=p, ours=ours, alone=put_in(p, alone.notes, a, b), other=put_in(p, later, a, b))
+    return dict(true=p, ours=ours, untold=untold, alone=put_in(p, alone.notes, a, b), other=put_in(p, later, a, b))
 
 def main(store, path=None):
     store,model = TokenStore(store),MusicTransformer.from_pretrained(path)
@@ -65,7 +66,7 @@ def main(store, path=None):
         found = fillings(model, p, a, a+SECONDS, o[o.seconds/2:o.seconds/2+SECONDS], seed=n+1)
         info,was = found['ours'].info,(p.notes['start']>=a) & (p.notes['start']<a+SECONDS)
         row = store.pieces[chosen[n]]
-        rows.append(dict(piece=f'{row.composer}: {row.title}', at=a, notes=int(info['new'].sum()), real_notes=int(was.sum()),
+        rows.append(dict(piece=f'{row.composer}: {row.title}', at=a, notes=int(info['new'].sum()), real_notes=int(was.sum()), untold_notes=int(found['untold'].info['new'].sum()),
             nats={k: nats_after(model, q, a+SECONDS) for k,q in found.items()},
             rests={k: [round(rest_at(q, t), 2) for t in (a, a+SECONDS)] for k,q in found.items()},
             effective=round(info['effective'], 1), nats_given=round(info['nats'], 3), likely=info['likely'], cpu=round(info['cpu'], 1)))

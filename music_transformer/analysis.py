@@ -14,8 +14,9 @@ __all__ = ['feature_names', 'plot_events', 'plot_model', 'curves', 'plot_curves'
 from pathlib import Path
 import numpy as np, torch
 from numpy.typing import ArrayLike
-from .data import Performance, read_midi
-from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, EOS, STEP, elapsed, encode
+from .data import Performance
+from .midi import read_midi
+from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, EOS, STEP, elapsed, encode
 from .model import MusicTransformer, ModelConfig
 from .evaluation import foresee, measure
 from .training import read_metrics
@@ -76,14 +77,17 @@ def _by_events(c):
 def _boxes(c:ModelConfig)->list:
     "The parts of a model with its sizes: name, text and colour of each."
     n = _by_events(c)
-    numbers = f'{c.d_model} for each event'
-    chances = f'one for each\nof {c.vocab_size} next events'
-    if c.state: numbers += '\n+ keys down, touch,\ntime since a strike'
-    if c.wishes: chances += '\n+ wishes for keys'
+    said = dict(state='keys down, touch,\ntime since a strike',
+                echo='what the echo says', directions='what is asked for')
+    heard = [f'\n+ {o}' for k,o in said.items() if getattr(c, k)]
+    numbers = f'{c.d_model} for each event' + ''.join(heard)
+    near = f'each event with\nthe {c.conv-1} before it' if c.conv else 'each event alone'
+    chances = f'one for each\nof {PAD} events,\nand for the end'
+    if c.wishes: chances += '\n+ rules for any key'
     return [('the~music~so~far', 'down, up,\nvelocity, time', _GREY),
             ('numbers', numbers, _ORANGE),
             ('look~back', f'{n} heads by events,\n{c.n_heads-n} by seconds', _GREEN),
-            ('think', f'{c.d_ff} small units,\neach event alone', _GREEN),
+            ('think', f'{c.d_ff} small units,\n{near}', _GREEN),
             ('chances', chances, _ORANGE)]
 
 # %% ../nbs/06_analysis.ipynb #bd3dca8a

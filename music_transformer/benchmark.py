@@ -20,7 +20,7 @@ import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
 from accelerate import PartialState
 from .files import progress_bar
-from .settings import ROW, SEED_RECIPE, TrainConfig
+from .settings import ROW, STUDENT_RECIPE, TrainConfig
 from .processor import SOS, PAD
 from .model import MusicTransformer, ModelConfig, plain_attention, rel_attention
 from .training import Run, Log, best_precision, keep_memory, make_optimizers, token_loss
@@ -253,11 +253,11 @@ def _all_times(cfg, train, rounds, events, tokens, seconds, device):
 
 # %% ../nbs/08_benchmark.ipynb #20ae2d89
 def _quick_times(device):
-    cfg = ModelConfig.seed(d_model=64, n_layers=2, n_heads=2, max_distance=128)
-    return _all_times(cfg, TrainConfig(**SEED_RECIPE|dict(context=128)), 1, 5, 400, 2, device)
+    cfg = ModelConfig.student(d_model=64, n_layers=2, n_heads=2, max_distance=128)
+    return _all_times(cfg, TrainConfig(**STUDENT_RECIPE|dict(context=128)), 1, 5, 400, 2, device)
 
 def _full_times(device):
-    t = _all_times(ModelConfig.seed(), TrainConfig(**SEED_RECIPE), 7, 200, 10_000, 60, device)
+    t = _all_times(ModelConfig.student(), TrainConfig(**STUDENT_RECIPE), 7, 200, 10_000, 60, device)
     if device=='cuda': t['large'] = loop_times(LARGE, TrainConfig(context=2048, batch_size=32))['tokens_per_s']
     return t
 

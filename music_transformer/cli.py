@@ -21,7 +21,7 @@ from typing import Annotated
 from fastcore.script import call_parse, is_cli
 from .files import all_or_none, check_names, progress_bar, write_file
 from .directions import Wish
-from .settings import BASE_RECIPE, PLAIN, SEED_RECIPE, TUNE_RECIPE, _range
+from .settings import BASE_RECIPE, PLAIN, STUDENT_RECIPE, TUNE_RECIPE, _range
 from .settings import ModelConfig, Sampling, TrainConfig
 
 # %% ../nbs/07_cli.ipynb #c801f79a
@@ -57,7 +57,7 @@ def _true(word)->bool:
     return word.lower()=='true'
 
 def _over_time(kind, word)->list:
-    "A wish as (second, value) pairs: '40,20:90' is 40 at first and 90 from 20 s on."
+    "A wish as (second, value) pairs: '40,20:80' is 40 at first and 80 from 20 s on."
     first,*later = word.split(',')
     pairs = [(0, first), *(o.split(':') for o in later)]
     try: return [(float(when), kind(value)) for when,value in pairs]
@@ -129,7 +129,7 @@ def _print_left_out(store, out):
 def mt_train(
     store:str,             # a token store, packed or not; or a folder or zip of MIDI, which becomes one in OUT/store
     out:str='run',         # folder of the run
-    recipe:str=None,       # base (defaults as below); seed: the student report's; tune: a few files, as with --from
+    recipe:str=None,       # base (defaults as below); student, of an early report; tune: a few files, as with --from
     From:str=None,         # go on from the weights of this checkpoint or run (or the word pretrained)
     plain:bool=False,      # the paper's model: relative attention, and nothing of what was added
     samples:int=1024,      # events to compose at each look, into samples/ and TensorBoard; 0 for none
@@ -150,7 +150,7 @@ def mt_train(
     _train(_store(Path(store), out, resume), what, train, out, resume, samples)
 
 # %% ../nbs/07_cli.ipynb #b1945431
-_RECIPES = dict(base=BASE_RECIPE, seed=SEED_RECIPE, tune=TUNE_RECIPE)
+_RECIPES = dict(base=BASE_RECIPE, student=STUDENT_RECIPE, tune=TUNE_RECIPE)
 
 def _with(c, settings): return replace(c, **{k: v for k,v in settings.items() if hasattr(c, k)})
 
@@ -163,23 +163,35 @@ def _recipe(name)->dict:
 def _new(recipe, settings)->tuple:
     "A model of its own, and its training. Its distances reach as far as the context, unless they are given."
     if 'context' in settings: settings = dict(max_distance=settings['context']) | settings
-    if settings.get('echo') is False: settings = dict(directions=False) | settings
+    for k,what in (('echo','directions'), ('directions','ends')):           # without the one there is no other
+        if settings.get(k) is False: settings = {what: False} | settings
     settings = _recipe(recipe) | settings
-    cfg = ModelConfig.seed() if recipe=='seed' else ModelConfig()
+    cfg = ModelConfig.student() if recipe=='student' else ModelConfig()
     return _with(cfg, settings), _with(TrainConfig(), settings)
 
 # %% ../nbs/07_cli.ipynb #a3cc06af
+_BEGIN_AS_NOTHING = 'directions','ends' # what may be added to a trained model
+
 def _from(path, recipe, plain, settings)->tuple:
     "A model with the weights of a checkpoint, and its further training."
     from music_transformer.model import MusicTransformer
-    shape = {o.name for o in fields(ModelConfig)} - {'dropout'}
+    added = {k: True for k in _BEGIN_AS_NOTHING if settings.get(k)}
+    shape = {o.name for o in fields(ModelConfig)} - {'dropout','n_layers',*added}
     own = ['plain'] if plain else [k for k in settings if k in shape]
     if own: raise ValueError(f'--from brings its own {", ".join(own)}; leave them out.')
     old = MusicTransformer.from_pretrained(None if path=='pretrained' else path)
-    model = MusicTransformer(replace(old.cfg, dropout=settings.get('dropout', ModelConfig.dropout)))
-    model.load_state_dict(old.state_dict())
+    if 'n_layers' in settings: old = old.deepen(settings['n_layers'])
+    dropout = settings.get('dropout', ModelConfig.dropout)
+    model = MusicTransformer(replace(old.cfg, dropout=dropout, max_distance=_reach(old.cfg, settings), **added))
+    model.load_state_dict(old.state_dict(), strict=not added)
     settings = dict(context=min(TrainConfig.context, old.cfg.max_distance)) | _recipe(recipe) | settings
     return model, _with(TrainConfig(), settings)
+
+# %% ../nbs/07_cli.ipynb #a3cc06b0
+def _reach(cfg, settings):
+    "What it looks back on: a longer context lengthens it, where positions are angles and not a table of vectors."
+    if cfg.position=='relative': return cfg.max_distance
+    return max(cfg.max_distance, settings.get('context', 0))
 
 # %% ../nbs/07_cli.ipynb #7872716d
 def _train(store, what, train, out, resume, samples):
@@ -358,11 +370,11 @@ def mt_compose(
     guidance:float=None,    # how many times wishes and returns count, 0 to 20; 2 when left out
     out:str='.',            # folder for the files; those of the same name are replaced
     fill:str=None,          # a MIDI file to make anew in part, see --between
-    accompany:str=None,     # a MIDI file, such as a melody, to add notes to
+    accompany:str=None,     # a MIDI file, such as a melody, to add notes to; its tempo is not kept
     vary:str=None,          # a MIDI file of which some notes stay, see --keep
     between:Annotated[float, dict(nargs=2)]=None, # for --fill, --accompany, --vary: two moments in seconds, 20 28
-    keep:float=.5,          # for --vary: share of the notes that stay, 0 to 1
-    particles:int=16,       # for the same: takes that are weighed against each other
+    keep:float=.5,          # for --vary: share of the notes that stay, above 0 and at most 1
+    particles:int=16,       # for --fill, --accompany, --vary: takes weighed against each other, 1 to 4096
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
     **settings,
 ):
@@ -386,11 +398,13 @@ def mt_compose(
 # %% ../nbs/07_cli.ipynb #46742c91
 _ENDS = {'by itself': '; it ends by itself', 'chosen': '; its end was chosen among several', 'cut': '; it was cut off'}
 
-def _so_much(p): return f'{p.seconds:.1f} s of music, {len(p)} note'+'s'*(len(p)!=1)
+def _so_much(p):
+    new = f', {p.info["new"].sum()} of them new' if 'new' in p.info else ''
+    return f'{p.seconds:.1f} s of music, {len(p)} note'+'s'*(len(p)!=1)+new
 
 def _end_of(p):
     if 'likely' in p.info: return f'; to the model, what was given is {p.info["likely"]} here'
-    return _ENDS[p.info['ended']]
+    return _ENDS.get(p.info['ended'], '')
 
 def _places(out, source, seed, pieces):
     "Where the pieces are to go. `OSError` if one cannot be written."
@@ -421,13 +435,19 @@ def _write_made(p, place, font):
     print(f'{_so_much(p)}{_end_of(p)}:', *files, *_went_back(p), _copied(p), sep='\n  ')
 
 # %% ../nbs/07_cli.ipynb #d290d916
+def _read(file):
+    "A MIDI file; and word of what is left out of it."
+    from music_transformer.midi import read_midi
+    p = read_midi(file)
+    if drums := p.info['drum_notes']: print(f'{drums} drum notes of {file} were left out.')
+    return p
+
 def _beginning(primer, seconds, alone):
     "What is to be continued."
-    from music_transformer.midi import read_midi
     if primer is None:
         if seconds or alone: raise ValueError('--primer-seconds and --no-primer need a --primer.')
         return None
-    p = read_midi(primer)
+    p = _read(primer)
     if seconds is None: return p
     if not seconds>0: raise ValueError(f'--primer-seconds must be above 0, not {seconds}')
     return p[:seconds]
@@ -477,9 +497,8 @@ def _round_file(file, done, between, keep, particles, told, settings):
     _idle('where notes are given', **told)
     if done!='varied': _idle('without --vary', keep=keep)
     from music_transformer.given import accompany, fill, vary
-    from music_transformer.midi import read_midi
     how = dict(particles=particles, **settings)
-    p = read_midi(file)
+    p = _read(file)
     if done=='filled': return lambda net, progress: fill(net, p, *between, progress=progress, **how)
     if done=='varied': return lambda net, progress: vary(net, p, keep, between, progress=progress, **how)
     return lambda net, progress: accompany(net, p, between=between, progress=progress, **how)

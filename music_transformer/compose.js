@@ -274,6 +274,10 @@ class Ending extends Rule {
   }
 
   now(past) { return past.steps - this.begin }
+  left(past) { // the class of the time that is left, where that is told
+    const left = this.steps - this.now(past)
+    return left <= this.steps*CODA ? leftClass(left*STEP) : 0
+  }
   passed(past) { return this.now(past) >= this.steps }
 
   veto(past, allowed) {
@@ -296,7 +300,11 @@ class Ending extends Rule {
   }
 }
 
-const EARLY = .9, LEEWAY = 1/STEP // share of the length after which it may end; steps by which it may differ
+// The class of the seconds that are left: 1 to 13; 0, unsaid, from twenty on.
+export function leftClass(seconds) { return (LEFT.filter(o => o <= seconds).length + 1) % (LEFT.length + 1) }
+
+const LEFT = [.5, 1, 1.5, 2, 3, 4, 5, 6.5, 8, 10, 12.5, 15, 20]
+const EARLY = .9, CODA = 1/3, LEEWAY = 1/STEP // shares of the length after which it may end, and of which the end is told; steps by which it may differ
 
 // -- the draw
 // Random numbers of its own for each seed: Doty-Humphrey's sfc32. (The same seed gives another piece in Python.)
@@ -419,6 +427,7 @@ export class Take {
     this.random = new Random(asked.seed)
     this.echo = new Echo(planOf(cfg, asked, this.past.steps*STEP)) // what the model hears beside the ids
     this.ending = new Ending(asked.seconds, this.past.steps)
+    this.hearsEnds = cfg.ends
     const forget = cfg.state || cfg.wishes ? 0 : this.window
     this.rules = [this.ending]
     if (asked.temperature < 1) this.rules.push(new Waits(asked.temperature))
@@ -432,6 +441,12 @@ export class Take {
 
   // The returns that can be heard: one right note alone may be chance.
   get cameBack() { return this.echo.returned.filter(o => o.right > 1) }
+
+  // Let the model hear what is asked for, and how far the end is.
+  tell() {
+    this.echo.directions = this.asked.directions
+    this.echo.left = this.hearsEnds ? this.ending.left(this.past) : 0
+  }
 
   // What the rules leave.
   allowed() {
@@ -490,7 +505,10 @@ class Guided {
 
   say() {
     const told = this.step.say(), untold = this.twin?.say()
-    return untold ? untold.map((o, i) => o + this.times*(told[i] - o)) : told
+    if (!untold) return told
+    const insists = this.cache.echo.left && this.times > 1
+    const times = insists ? Math.max(this.times, TO_END) : this.times
+    return untold.map((o, i) => o + times*(told[i] - o))
   }
 }
 
@@ -499,13 +517,15 @@ function remember({state, echo}, i) {
   echo.push(i)
 }
 
+const TO_END = 4 // times that what is told counts, at least, while an end is told
+
 // Move a take on until it is over: yields each id that is drawn, and `null` for each that is only read.
 export function* compose(model, take) {
   const step = new Guided(model, take), {ids} = take.past
   const first = Math.max(0, ids.length - take.window) // of a long beginning only the window is read
   for (const i of ids.slice(0, first)) step.pass(i)
   for (const [n, i] of ids.slice(first).entries()) {
-    if (n === ids.length - first - 1) take.echo.directions = take.asked.directions // for what is to come
+    if (n === ids.length - first - 1) take.tell() // for what is to come
     step.hear(i)
     yield null
   }
@@ -513,6 +533,7 @@ export function* compose(model, take) {
     const i = take.draw(step.say())
     yield i
     if (take.over) return
+    take.tell()
     step.hear(i)
   }
 }

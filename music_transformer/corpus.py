@@ -507,6 +507,7 @@ class Windows:
         seed:int=0,
         epoch:int=0,
         semitones:int=0,   # each window is transposed by a draw of its own, up to so many up or down
+        ends:float=0,      # so large a share of the windows stands where a piece ends, instead
     ):
         if length<1: raise ValueError(f'length must be at least 1, not {length}')
         if len(tokens)<2: raise ValueError('a stream of fewer than 2 ids has nothing to predict')
@@ -515,12 +516,22 @@ class Windows:
         self.offset = int(rng.integers(length))                       # ids that the first window lacks
         self.order = rng.permutation(-(-(len(tokens)-1+self.offset)//length))
         self.up = rng.integers(-semitones, semitones, len(self.order), endpoint=True)
+        self.starts = self.order*length - self.offset
+        self.at_end = rng.random(len(self))<ends
+        self._move(rng)
 
     def __len__(self): return len(self.order)
 
-    def start(self, i:int)->int: return int(self.order[i])*self.length - self.offset
+    def start(self, i:int)->int: return int(self.starts[i])
 
     def __getitem__(self, i:int)->tuple: return self.window(i)[:2]    # ids and targets: (length,) int64 each
+
+# %% ../nbs/01a_corpus.ipynb #f4173e01
+@patch
+def _move(self:Windows, rng):
+    "Move windows to ends of pieces, so that the `eos` lies in the second half of each."
+    ends,n = np.flatnonzero(self.tokens==EOS),self.at_end.sum()
+    if n: self.starts[self.at_end] = rng.choice(ends, n) - rng.integers(self.length//2, self.length, n) - 1
 
 # %% ../nbs/01a_corpus.ipynb #f384487e
 @patch

@@ -15,9 +15,6 @@ import numpy as np
 from fastcore.basics import patch
 from .files import check_writable, new_folder, restore_folder, write_file
 
-# %% ../nbs/00_data.ipynb #3a6a6974
-_all_ = ['check_writable','new_folder','restore_folder','write_file'] # they live in `files` now
-
 # %% ../nbs/00_data.ipynb #f139e351
 note_dtype = np.dtype([('start', 'f8'), ('end', 'f8'), ('pitch', 'u1'), ('velocity', 'u1')])
 
@@ -57,7 +54,7 @@ class Performance:
     "Notes as they sound, sorted by (start, pitch), the sustain pedal already applied."
     notes: np.ndarray                # of `note_dtype`, or rows of (start, end in seconds, pitch 0-127, velocity 1-127)
     title: str = ''                  # what the player writes above it
-    info: dict = field(default_factory=dict, repr=False) # what reading found: instruments merged, drum notes left out
+    info: dict = field(default_factory=dict, repr=False) # what reading found, or composing did
 
     def __post_init__(self):
         n = _note_table(self.notes)
@@ -191,8 +188,8 @@ def to_pretty_midi(self:Performance): # a `pretty_midi.PrettyMIDI`
 @patch(cls_method=True)
 def from_pretty_midi(cls:Performance, pm:object, title:str='')->Performance:
     "All instruments but drums, as one piano, with the pedals applied; `midi` holds the code."
-    import_module('music_transformer.midi')
-    return cls.from_pretty_midi(pm, title)
+    import_module('music_transformer.midi')  # puts the real method in this one's place
+    return cls.from_pretty_midi(pm, title)   # so this calls the real one
 
 # %% ../nbs/00_data.ipynb #1487adbc
 _midi = 'MidiError next_strike read_midi read_track sostenuto sustain ticks_to_seconds write_midi'.split()
@@ -204,3 +201,6 @@ def __getattr__(name):
     for module,names in _moved.items():
         if name in names: return getattr(import_module(f'music_transformer.{module}'), name)
     raise AttributeError(f'module music_transformer.data has no attribute {name}')
+
+# %% ../nbs/00_data.ipynb #3a6a6974
+_all_ = ['check_writable','new_folder','restore_folder','write_file'] # they live in `files` now

@@ -61,7 +61,7 @@ class Echo:
         plan:tuple|list=(), # returns that are told when their time comes: see "A plan of returns"
     ):
         self.plan,self.told,self.returned = list(plan),None,[]
-        self.directions = [0]*5 # what is asked for meanwhile: see `directions`
+        self.directions,self.left = [0]*5,0 # what is asked for meanwhile, how far the end is: see `directions`
         self.reset()
 
     def reset(self):
@@ -270,11 +270,11 @@ def _tops(e)->np.ndarray: # (G+1,)
 
 def tell(
     e:Echoes,
-    told:list,  # of `Return`
+    chosen:list, # of `Return`
 )->Echoes:
     "Let these returns be known before they begin."
     kind,source,up,tops = e.kind.copy(),e.source.copy(),e.up.copy(),_tops(e)
-    for r in told:
+    for r in chosen:
         at,missed = r.source,0
         for now in range(r.begin-1, r.begin-1+r.n):      # the group that was finished last
             kind[now],source[now],up[now] = TOLD,at,r.up
@@ -327,15 +327,27 @@ def draw_plan(
     "Returns as in real pieces: how many, how far back, how long. The first drawn goes back to what is there already."
     out,owed = [],begin>0
     for _ in range(max(rng.poisson(HABIT['a_minute']*seconds/60), owed)):
-        when,lasts = rng.uniform(begin, begin+seconds),rng.lognormal(*HABIT['lasts'])
-        if owed: lasts = min(max(lasts, HABIT['heard']), begin/2)
-        ago = when-rng.uniform(0, begin-lasts, 1) if owed else rng.lognormal(*HABIT['ago'], HABIT['tries'])
-        ago = ago[(ago>=max(lasts, HABIT['apart'])) & (ago<=when)]
-        meets = any(when<o.when+o.until-o.since and o.when<when+lasts for o in out)
-        if not len(ago) or meets or when+lasts>begin+seconds: continue
-        out.append(Planned(when, when-ago[0], when-ago[0]+lasts))
+        new = _draw_one(rng.uniform(begin, begin+seconds), begin if owed else 0, rng)
+        if new is None: continue
+        over = new.when+new.until-new.since
+        meets = any(new.when<o.when+o.until-o.since and o.when<over for o in out)
+        if meets or over>begin+seconds: continue
+        out.append(new)
         owed = False
     return sorted(out, key=lambda o: o.when)
+
+# %% ../nbs/01b_echo.ipynb #35c48820
+def _draw_one(when, primer, rng):
+    "A return at a second; to the primer, where one of so many seconds is owed that. `None` if nothing fits."
+    lasts = rng.lognormal(*HABIT['lasts'])
+    if primer:
+        lasts = min(max(lasts, HABIT['heard']), primer/2)
+        ago = when-rng.uniform(0, primer-lasts, 1)
+    else: ago = rng.lognormal(*HABIT['ago'], HABIT['tries'])
+    ago = ago[(ago>=max(lasts, HABIT['apart'])) & (ago<=when)]
+    if not len(ago): return None
+    since = when-ago[0]
+    return Planned(when, since, since+lasts)
 
 # %% ../nbs/01b_echo.ipynb #7478c077
 @dataclass
@@ -343,7 +355,7 @@ class Told:
     "A return under way."
     when: float      # seconds
     since: float     # seconds
-    until: int       # step at which the earlier stretch ends
+    until_step: int  # at which the earlier stretch ends
     source: int      # the group that is due
     played: int = 0  # groups since it began
     right: int = 0   # of these, with the top key that was told
@@ -368,14 +380,14 @@ def go_on_told(self:Echo):
     t.played += 1
     t.right += right
     t.missed = 0 if right else t.missed+1
-    late = t.source>=len(self.groups) or self.groups[t.source].start>t.until
+    late = t.source>=len(self.groups) or self.groups[t.source].start>t.until_step
     if late or t.missed==GIVE_UP: self.told = None
 
 @patch
 def tells(self:Echo, now:int)->bool: # the step it is at
     "Could the next id be heard together with something that is told?"
     due = self.plan and (now+MAX_SHIFT)*STEP>=self.plan[0].when
-    return bool(due or self.told or any(self.directions))
+    return bool(due or self.told or any(self.directions) or self.left)
 
 # %% ../nbs/01b_echo.ipynb #9fae755b
 @patch

@@ -12,7 +12,8 @@ const LONG_AGO = -(10**6)                // steps
 // -- a checkpoint: its configuration and its tensors
 const DEFAULTS = {
   vocab_size: VOCAB_SIZE, d_model: 256, n_layers: 4, n_heads: 4, d_ff: 1024, max_distance: 512, position: 'rotary',
-  state: true, wishes: true, clock: true, conv: 0, echo: false, directions: false, dropout: .1,
+  state: true, wishes: true, clock: true, conv: 0, echo: false, directions: false, ends: false,
+  dropout: .1,
 }
 
 // `config.json` as settings; an error names what this engine does not know.
@@ -28,6 +29,7 @@ export function readConfig(saved) {
   if (parts.some(o => !(o > 0) || o % 4))
     throw new Error('The page cannot play this model: its sizes are no multiples of four.') // see `product`
   if (cfg.directions && !cfg.echo) throw new Error('config.json describes no model: directions need echo.')
+  if (cfg.ends && !cfg.directions) throw new Error('config.json describes no model: ends need directions.')
   if (cfg.vocab_size !== VOCAB_SIZE) throw new Error(`The page knows ${VOCAB_SIZE} ids, not ${cfg.vocab_size}.`)
   return cfg
 }
@@ -85,6 +87,7 @@ function shapes(cfg) {
   }
   if (cfg.echo) addEcho(D, add)
   if (cfg.directions) for (const o of SAID) add(`directions.${o}.weight`, N_CLASSES, D)
+  if (cfg.ends) add('directions.end.weight', N_CLASSES, D)
   return out
 }
 
@@ -303,6 +306,7 @@ export class Echo {
     this.told = null   // the return under way
     this.returned = [] // all that have begun
     this.directions = [0, 0, 0, 0, 0] // what is asked for meanwhile, as classes; 0 is unsaid
+    this.left = 0 // the class of the time until the end, where that is told
     this.reset()
   }
 
@@ -353,7 +357,7 @@ export class Echo {
     if (!near.length) return
     const source = near.reduce((a, b) => gap(b) > gap(a) ? b : a), {start} = groups[source]
     const end = start + rint((until - since)/STEP)
-    this.told = {when: this.now*STEP, since: start*STEP, until: end, source, played: 0, right: 0, missed: 0}
+    this.told = {when: this.now*STEP, since: start*STEP, untilStep: end, source, played: 0, right: 0, missed: 0}
     this.returned.push(this.told)
   }
 
@@ -365,14 +369,14 @@ export class Echo {
     told.played++
     told.right += right
     told.missed = right ? 0 : told.missed + 1
-    const late = next >= groups.length || groups[next].start > told.until
+    const late = next >= groups.length || groups[next].start > told.untilStep
     if (late || told.missed === GIVE_UP) this.told = null
   }
 
   // Could the next id be heard together with something that is told?
   get tells() {
     const due = (this.now + MAX_SHIFT)*STEP >= this.plan[0]?.when
-    return due || this.told !== null || this.directions.some(Boolean)
+    return due || this.told !== null || this.directions.some(Boolean) || this.left > 0
   }
 
   // What the echo says now.
@@ -553,6 +557,7 @@ export class Step {
     }
     if (cfg.echo) this.readEcho(this.hint)
     if (cfg.directions) SAID.forEach((o, k) => addRow(x, w[`directions.${o}.weight`], this.cache.echo.directions[k]))
+    if (cfg.ends) addRow(x, w['directions.end.weight'], this.cache.echo.left)
   }
 
   readEcho({kind, keys, due, touch}) {

@@ -9,6 +9,7 @@ __all__ = ['Returns', 'generate', 'stream', 'Sampling', 'probabilities', 'compos
 
 # %% ../nbs/04_generation.ipynb #6ff1fc2f
 from collections.abc import Callable, Sequence
+import inspect, math
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -64,10 +65,11 @@ def _takes(model, seeds, primer, rules, sampling, asked, returns=None)->list:
     ids = _primer_ids(primer)
     window,begin = asked.pop('window', model.cfg.max_distance),Past(ids).steps
     asked.pop('guidance', None)
-    rules = [*rules, *_wished(model, begin, sampling)]
+    rules = [*rules, *_wished(model, begin, sampling, asked.get('seconds', math.inf))]
     sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
     forget = 0 if model.cfg.state or model.cfg.wishes else window
-    takes = [Take(ids, o, Ending(begin=begin, **asked), sampling, forget, deepcopy(rules)) for o in seeds]
+    def ending(): return Ending(begin=begin, told=model.cfg.ends, **asked)
+    takes = [Take(ids, o, ending(), sampling, forget, deepcopy(rules)) for o in seeds]
     for t in takes: t.rules.append(Returns(_plan(model, returns, t)))
     return takes
 
@@ -129,31 +131,45 @@ def generate(
     "Compose a piece, or continue one."
     _refuse_strange(generate, sampling)
     if given is not None or between is not None:
-        how = dict(particles=particles, seed=seed, progress=progress, window=window) | sampling
-        return _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how)
-    guidance = _insistence(model, guidance)
-    asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails, guidance=guidance)
+        how = dict(particles=particles, seed=seed, progress=progress, window=window, guidance=guidance) | sampling
+        own = dict(seconds=seconds, tokens=tokens, keep_primer=keep_primer, tails=tails)
+        return _round_what_is_given(model, given, between, primer, own, returns, rules, how)
+    _no_say('without given', particles=particles)
+    asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails, guidance=_insistence(model, guidance))
     takes = _takes(model, np.atleast_1d(seed).tolist(), primer, rules, sampling, asked, returns)
-    _go_through(compose(model, takes, window, guidance), takes, progress)
-    made = [_result(t, keep_primer) for t in takes]
+    made = _composed(takes, compose(model, takes, window, asked['guidance']), keep_primer, progress)
     return made if np.ndim(seed) else made[0]
 
 # %% ../nbs/04_generation.ipynb #8163af3c
-def _go_through(run, takes, progress):
+def _composed(takes, run, keep_primer, progress)->list: # of performances
     "Compose to the end, or until a true answer stops it."
     for _ in run:
         if progress and progress(sum(t.done() for t in takes)/len(takes)): break
+    return [_result(t, keep_primer) for t in takes]
 
 # %% ../nbs/04_generation.ipynb #0fe4e3a3
-def _round_what_is_given(model, given, between, primer, seconds, tokens, returns, guidance, rules, how):
+def _no_say(where, **values):
+    "`ValueError` for the first that was given and does nothing there."
+    usual = inspect.signature(generate).parameters
+    for k,v in values.items():
+        if v!=usual[k].default: raise ValueError(f'{k} has no say {where}; leave it out.')
+
+def _round_what_is_given(model, given, between, primer, own, returns, rules, how):
     "`generate` where notes are given."
     if given is None: raise ValueError('between needs given, the notes round it.')
-    if tokens is not None: raise ValueError('tokens cannot be counted where notes are given; leave it out.')
-    plan = [] if returns in (None, 'drawn') else _planned(model, returns)
-    how |= dict(rules=[*rules, Returns(plan)], guidance=guidance)
-    if primer is None: return complete(model, given, between, **how)
-    if between is not None: raise ValueError('with a primer, what is given is an ending; leave between out.')
-    return bridge(model, primer, given, seconds, **how)
+    seconds = own.pop('seconds')
+    _no_say('where notes are given', **own)
+    plan = Returns([] if returns in (None, 'drawn') else _planned(model, returns))
+    how |= dict(rules=[*rules, plan])
+    if primer is None:
+        _no_say('where notes are given and no primer', seconds=seconds)
+        made = complete(model, given, between, **how)
+    elif between is None:
+        if plan.plan: how['guidance'] = _insistence(model, how['guidance'])
+        made = bridge(model, primer, given, seconds, **how)
+    else: raise ValueError('with a primer, what is given is an ending; leave between out.')
+    for p in made if isinstance(made, list) else [made]: p.info['returns'] = _returned([plan], p.info['ids'])
+    return made
 
 # %% ../nbs/04_generation.ipynb #2d6115ec
 def _result(take, keep_primer)->Performance:
@@ -163,7 +179,7 @@ def _result(take, keep_primer)->Performance:
     new = p.notes[~np.isin(p.notes[['start','pitch']], given[['start','pitch']])].copy()
     new_from = float(new['start'].min(initial=p.seconds)) if len(given) else 0.
     info = dict(seed=take.seed, ids=np.array(ids), ended=ended, primer_notes=len(given), new_from=new_from,
-                returns=_returned(take, ids))
+                returns=_returned(take.rules, ids))
     if keep_primer: return replace(p, info=info)
     for k in ('start','end'): new[k] -= new_from
     returns = [o|dict(when=round(o['when']-new_from, 2), since=round(o['since']-new_from, 2)) for o in info['returns']]
@@ -171,11 +187,12 @@ def _result(take, keep_primer)->Performance:
     return replace(p, notes=new, info=info|dict(primer_notes=0, new_from=0., returns=returns))
 
 # %% ../nbs/04_generation.ipynb #66860721
-def _returned(take, ids)->list:
+def _returned(rules, ids)->list:
     "What became of the planned returns: when, from where, how many groups were played meanwhile, how many as told."
-    echo = Echo([o for r in take.rules if isinstance(r, Returns) for o in r.plan])
+    echo = Echo([o for r in rules if isinstance(r, Returns) for o in r.plan])
     for i in ids: echo.push(i)
-    return [dict(when=round(t.when, 2), since=round(t.since, 2), played=t.played, right=t.right) for t in echo.returned]
+    return [dict(when=round(float(t.when), 2), since=round(float(t.since), 2), played=t.played, right=t.right)
+            for t in echo.returned]
 
 # %% ../nbs/04_generation.ipynb #b31c5b12
 def stream(

@@ -164,12 +164,12 @@ def _breath(share):
 
 # %% ../nbs/06b_judge.ipynb #1c9d3cbf
 def table(
-    groups:dict, # name: list of `Performance`
-)->dict:         # name of a feature: {name of a group: (mean, low, high)}
-    "The features of several groups of pieces side by side. `ValueError` for a group without pieces."
-    for name,pieces in groups.items():
+    sets:dict, # name: list of `Performance`
+)->dict:       # name of a feature: {name of a set: (mean, low, high)}
+    "The features of several sets of pieces side by side. `ValueError` for a set without pieces."
+    for name,pieces in sets.items():
         if not len(pieces): raise ValueError(f'{name} has no pieces to judge.')
-    rows = {name: [features(p) for p in pieces] for name,pieces in groups.items()}
+    rows = {name: [features(p) for p in pieces] for name,pieces in sets.items()}
     def row(k): return {name: _interval([o[k] for o in found]) for name,found in rows.items()}
     return {k: row(k) for k in NAMES}
 
@@ -187,7 +187,7 @@ def show_table(found:dict)->str: # what `table` gave
     "The table as text."
     names = next(iter(found.values()))
     rows = [('', *names)]
-    for k,by_group in found.items(): rows.append((NAMES[k], *map(_cell, by_group.values())))
+    for k,by_set in found.items(): rows.append((NAMES[k], *map(_cell, by_set.values())))
     wide = '{:40}' + '{:>24}'*len(names)
     return '\n'.join(wide.format(*o) for o in rows)
 

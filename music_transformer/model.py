@@ -6,14 +6,14 @@ Docs: https://music-transformer.github.io/music_transformer/model.html.md"""
 
 # %% auto #0
 __all__ = ['EVENTS', 'SECONDS', 'State', 'running_max', 'StateInput', 'key_classes', 'describe_keys', 'StateOutput', 'angles',
-           'rotate', 'Conv', 'EchoInput', 'EchoOutput', 'DirectionsInput', 'Cache', 'plain_attention', 'Attention',
+           'rotate', 'EchoInput', 'EchoOutput', 'DirectionsInput', 'Cache', 'Conv', 'plain_attention', 'Attention',
            'Block', 'MusicTransformer', 'Step', 'reference_loss', 'ModelConfig', 'by_key', 'rel_attention',
            'flex_attend']
 
 # %% ../nbs/02_model.ipynb #fb6c951b
 import json, math
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
@@ -171,7 +171,7 @@ class StateInput(nn.Module):
 
 # %% ../nbs/02_model.ipynb #d5a37e17
 _AGES,_SIDE,_REACH = 24,6,26           # classes of age, of keys that sound on one side, of how far the next one is
-_KINDS = 2*_AGES + _SIDE**2 + 2*_REACH # 136
+_KEY_CLASSES = 2*_AGES + _SIDE**2 + 2*_REACH # 136
 
 def key_classes(
     down:np.ndarray|Tensor, # (B, ..., 128) keys that sound: an array or a tensor
@@ -212,7 +212,7 @@ class StateOutput(nn.Module):
     "What a `State` adds to the logits."
     def __init__(self, D:int):
         super().__init__()
-        self.keys = nn.Linear(D, 2*_KINDS, bias=False)
+        self.keys = nn.Linear(D, 2*_KEY_CLASSES, bias=False)
         self.velocity = nn.Linear(D, 2*_BINS, bias=False)
 
     def forward(self,
@@ -281,46 +281,6 @@ def _turned(x, c, s):
     a,b = x.chunk(2, -1)
     return torch.cat([a*c-b*s, a*s+b*c], -1)
 
-# %% ../nbs/02_model.ipynb #e9daef5c
-class _Convolve(torch.autograd.Function):
-    "x (B, T, D), w (n, D); the derivative looks ahead as far as the convolution looks back."
-    @staticmethod
-    def forward(ctx, x, w):
-        ctx.save_for_backward(x, w)
-        y = x*(1+w[0])
-        for i in range(1, len(w)):
-            y[:,i:].addcmul_(x[:,:-i], w[i])
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        x,w = ctx.saved_tensors
-        dx,dw = g*(1+w[0]),torch.empty_like(w)
-        dw[0] = (g*x).sum((0,1))
-        for i in range(1, len(w)):
-            later,earlier = g[:,i:],x[:,:-i]
-            dx[:,:-i].addcmul_(later, w[i])
-            dw[i] = (later*earlier).sum((0,1))
-        return dx, dw
-
-# %% ../nbs/02_model.ipynb #354b3231
-class Conv(nn.Module):
-    "To each input a weighted sum of the last `n`, column by column."
-    def __init__(self, D:int, n:int):
-        super().__init__()
-        self.weight = nn.Parameter(torch.zeros(n, D))
-
-    def forward(self, x:Tensor, cache:'Cache'=None)->Tensor: # (B, T, D) to (B, T, D)
-        kind = x.device.type
-        if torch.is_autocast_enabled(kind): x = x.to(torch.get_autocast_dtype(kind))
-        T,w = x.shape[1],self.weight.to(x.dtype)
-        if cache is not None: x = cache.with_latest(self, x, len(w)-1)
-        return _Convolve.apply(x, w)[:,-T:]
-
-    def newest(self, x:Tensor, cache:'Cache')->Tensor: # (B, D) to (B, D): one id a stream
-        last = cache.with_latest(self, x[:,None], len(self.weight)-1)
-        return x + (last*self.weight.flip(0)).sum(1)
-
 # %% ../nbs/02_model.ipynb #fdaca234
 _LATE = 24 # classes of the time by which an echo is late, after those of the time until it is due
 
@@ -374,12 +334,13 @@ class EchoOutput(nn.Module):
 
 # %% ../nbs/02_model.ipynb #f51f00e8
 class DirectionsInput(nn.Module):
-    "What directions add to each input of the model."
-    def __init__(self, D:int):
+    "What directions add to each input of the model, and how far the end is, if it hears that."
+    def __init__(self, D:int, ends:bool=False):
         super().__init__()
         self.pace,self.loudness,self.height,self.sounding,self.composer = (nn.Embedding(N_CLASSES, D) for _ in range(5))
+        if ends: self.end = nn.Embedding(N_CLASSES, D)
 
-    def forward(self, said:Tensor)->Tensor: # (B, T, 5) classes to (B, T, D)
+    def forward(self, said:Tensor)->Tensor: # (B, T, 6) classes to (B, T, D)
         return sum(table(o) for table,o in zip(self.children(), said.unbind(-1)))
 
 # %% ../nbs/02_model.ipynb #d4ba343a
@@ -448,6 +409,46 @@ def select(self:Cache, rows:list):
     if not self.echoes: return
     chosen = [self.echoes[i] for i in rows]
     self.echoes = [deepcopy(o) if chosen.count(o)>1 else o for o in chosen]
+
+# %% ../nbs/02_model.ipynb #e9daef5c
+class _Convolve(torch.autograd.Function):
+    "x (B, T, D), w (n, D); the derivative looks ahead as far as the convolution looks back."
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        y = x*(1+w[0])
+        for i in range(1, len(w)):
+            y[:,i:].addcmul_(x[:,:-i], w[i])
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        x,w = ctx.saved_tensors
+        dx,dw = g*(1+w[0]),torch.empty_like(w)
+        dw[0] = (g*x).sum((0,1))
+        for i in range(1, len(w)):
+            later,earlier = g[:,i:],x[:,:-i]
+            dx[:,:-i].addcmul_(later, w[i])
+            dw[i] = (later*earlier).sum((0,1))
+        return dx, dw
+
+# %% ../nbs/02_model.ipynb #354b3231
+class Conv(nn.Module):
+    "To each input a weighted sum of the last `n`, column by column."
+    def __init__(self, D:int, n:int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n, D))
+
+    def forward(self, x:Tensor, cache:Cache=None)->Tensor: # (B, T, D) to (B, T, D)
+        kind = x.device.type
+        if torch.is_autocast_enabled(kind): x = x.to(torch.get_autocast_dtype(kind))
+        T,w = x.shape[1],self.weight.to(x.dtype)
+        if cache is not None: x = cache.with_latest(self, x, len(w)-1)
+        return _Convolve.apply(x, w)[:,-T:]
+
+    def newest(self, x:Tensor, cache:Cache)->Tensor: # (B, D) to (B, D): one id a stream
+        last = cache.with_latest(self, x[:,None], len(self.weight)-1)
+        return x + (last*self.weight.flip(0)).sum(1)
 
 # %% ../nbs/02_model.ipynb #71f1fa0a
 _BLOCK = 64 # queries at a time, to fit a CPU's cache
@@ -521,9 +522,9 @@ class Attention(nn.Module):
         self.cfg,self.layer = cfg,layer
         self.qkv = nn.Linear(D, 3*D, bias=False)
         self.out = nn.Linear(D, D, bias=False)
-        self.n_index = H//2 if cfg.clock else H                      # heads that count events
+        self.n_events = H//2 if cfg.clock else H                      # heads that count events
         if cfg.position!='relative': return
-        vectors = torch.randn(self.n_index, cfg.max_distance, D//H)
+        vectors = torch.randn(self.n_events, cfg.max_distance, D//H)
         self.e_rel = nn.Parameter(vectors*.02)
 
     def forward(self,
@@ -558,7 +559,7 @@ def attend(self:Attention,
 )->Tensor:    # (B, H, T, d)
     "What each head hears."
     if self.cfg.position!='relative': return plain_attention(q, k, v)
-    n = self.n_index
+    n = self.n_events
     halves = [x.split((n, x.shape[1]-n), 1) for x in (q, k, v)]
     events,seconds = zip(*halves)
     o = rel_attention(*events, self.e_rel)
@@ -609,7 +610,7 @@ class MusicTransformer(nn.Module, PyTorchModelHubMixin):
         self.wishes = StateOutput(D) if cfg.wishes else None
         self.echo = EchoInput(D) if cfg.echo else None
         self.answer = EchoOutput(D) if cfg.echo else None
-        self.directions = DirectionsInput(D) if cfg.directions else None
+        self.directions = DirectionsInput(D, cfg.ends) if cfg.directions else None
         self.apply(_init)
         for o in self.directions.children() if cfg.directions else (): nn.init.zeros_(o.weight)
         small = .02/math.sqrt(2*cfg.n_layers)                        # deeper sums start no larger
@@ -628,7 +629,7 @@ def forward(self:MusicTransformer,
     cache:Cache=None,  # what came before, to be moved on
     past:Tensor=None,  # (B, P) ids before these, from which only `State` and `Echo` are known; `PAD` says nothing
     echo:dict=None,    # what `Echoes.window` says of these ids, as tensors (B, T, ...); heard from the ids if not given
-    directions:Tensor=None, # (B, T, 5) classes of what is asked for; what the cache's echoes say if not given
+    directions:Tensor=None, # (B, T, 6) classes of what is asked for; what the cache's echoes say if not given
 )->Tensor:             # (B, T, vocab_size)
     "The logits of each next id."
     cfg = self.cfg
@@ -660,7 +661,7 @@ def _check_ids(name, ids, V, B=None):
 @patch
 def trace(self:MusicTransformer,
     ids:Tensor, # (B, T)
-    cache:'Cache', # or `None`
+    cache:Cache, # or `None`
     past:Tensor, # (B, P) ids before these
 )->dict:
     "What the `State` says after each id. A cache keeps its state on the CPU, to be moved on id by id."
@@ -697,8 +698,8 @@ def _hear(ids, cache, past):
 
 def _asked(ids, cache):
     "What is asked for at the newest of the ids; nothing before."
-    said = torch.zeros(*ids.shape, 5, dtype=torch.long)
-    if cache is not None: said[:,-1] = torch.tensor([o.directions for o in cache.echoes])
+    said = torch.zeros(*ids.shape, 6, dtype=torch.long)
+    if cache is not None: said[:,-1] = torch.tensor([[*o.directions, o.left] for o in cache.echoes])
     return said.to(ids.device)
 
 # %% ../nbs/02_model.ipynb #d76188e1
@@ -786,6 +787,7 @@ def _hear_newest(ids, cache, cfg)->_Heard:
         heard.rows += [h.kind for h in heard.hints],due,[h.touch for h in heard.hints]
         heard.numbers.append(_echoed(heard.hints))
     if cfg.directions: heard.rows += zip(*[o.directions for o in cache.echoes])
+    if cfg.ends: heard.rows.append([o.left for o in cache.echoes])
     return heard
 
 # %% ../nbs/02_model.ipynb #e2c6dde8
@@ -793,7 +795,7 @@ def _add_wishes(logits, wish, louder, heard):
     "To (B, V) what (B, 272) and (B, 64) wish for."
     kinds = key_classes(heard.state['down'], np.minimum(heard.ages, _AGES-1))
     for b,v in enumerate(heard.state['velocity']):
-        by_class = wish[b].reshape(2, _KINDS)
+        by_class = wish[b].reshape(2, _KEY_CLASSES)
         logits[b,:TIME_SHIFT] += by_class[:,kinds[b]].sum(1).ravel()
         logits[b,VELOCITY:PAD] += louder[b,_BINS-v:][:_BINS]
 
@@ -850,10 +852,10 @@ class Step:
         if not cache.seen: raise ValueError('the cache is empty; let the model read the first ids')
         if not cache.state: cache.state = State(cache.layers[0][0].shape[1])
         self.cfg,self.cache = model.cfg,cache
-        tables,keys,answers = _ends(model)
+        tables,keys,answers = _front_and_behind(model)
         self.table,self.first = _stacked(tables)
         self.keys = torch.cat([o.weight for o in keys], 1) if keys else None
-        self.answers,self.ends = _stacked(answers)
+        self.answers,self.cuts = _stacked(answers)
         self.layers = [_Layer(b) for b in model.blocks]
         self.norm = _affine(model.norm)
         self.paces,self.timed = _head_paces(model.cfg)
@@ -874,7 +876,7 @@ class Step:
         return self.say(F.linear(x, self.answers), heard)
 
 # %% ../nbs/02_model.ipynb #00733de9
-def _ends(model):
+def _front_and_behind(model):
     "What stands in front of the blocks, tables and what reads numbers for keys; and what stands behind them."
     front = [o for o in (model.state, model.echo, model.directions) if o]
     behind = [o for o in (model.wishes, model.answer) if o]
@@ -940,10 +942,33 @@ def say(self:Step,
 )->Tensor:    # (B, V)
     "The logits, and on them what is wished for and echoed."
     y = y.float().cpu().numpy()
-    logits,*more = (y[:,a:b] for a,b in pairwise(self.ends))
+    logits,*more = (y[:,a:b] for a,b in pairwise(self.cuts))
     if self.cfg.wishes: _add_wishes(logits, *more[:2], heard)
     if self.cfg.echo: _add_answers(logits, *more[-3:], heard.hints)
     return torch.from_numpy(logits)
+
+# %% ../nbs/02_model.ipynb #de3902
+@patch
+def deepen(self:MusicTransformer,
+    n_layers:int,   # of the deeper model
+)->MusicTransformer:
+    "The same answers from more layers: copies that add nothing yet. `ValueError` for fewer than there are."
+    n = self.cfg.n_layers
+    if n_layers<n: raise ValueError(f'a model of {n} layers cannot be deepened to {n_layers}; give {n} or more')
+    new = MusicTransformer(replace(self.cfg, n_layers=n_layers))
+    new.load_state_dict(self.state_dict(), strict=False)             # all but the layers
+    origin = [(n*(i+1)-1)//n_layers for i in range(n_layers)]
+    for b,i,before in zip(new.blocks, origin, [None,*origin]):
+        b.load_state_dict(self.blocks[i].state_dict())
+        if i==before: b.add_nothing()
+    return new.to(next(self.parameters()).device).train(self.training)
+
+# %% ../nbs/02_model.ipynb #de3903
+@patch
+def add_nothing(self:Block):
+    "Set to nought what the layer adds to its input."
+    for o in (self.attn.out, self.ff[2]):
+        for p in o.parameters(): nn.init.zeros_(p)
 
 # %% ../nbs/02_model.ipynb #e2aea1f4
 def reference_loss(model:nn.Module, ids:list)->float:

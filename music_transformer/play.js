@@ -172,7 +172,8 @@ function told() {
 
 // How many models a piece takes: two where what is told shall count more than once.
 function cost({returns, directions, guidance = 1}) {
-  return guidance !== 1 && (returns || directions?.some(Boolean)) ? 2 : 1
+  const isTold = returns || directions?.some(Boolean) || PAGE.config.ends
+  return guidance !== 1 && isTold ? 2 : 1
 }
 
 // Ask for a piece. `primer` are notes to go on from.

@@ -44,8 +44,8 @@ def _scale(fig, axs, colours, label):
     norm = colors.BoundaryNorm(range(20, 117, 12), 8)
     shades = cm.ScalarMappable(norm, colors.ListedColormap(colours))
     inch = 1/fig.get_figwidth()
-    bar = fig.colorbar(shades, ax=axs, label=label, aspect=30, fraction=.5*inch, pad=.15*inch, ticks=[32,56,80,104])
-    bar.outline.set_visible(False)
+    scale = fig.colorbar(shades, ax=axs, label=label, aspect=30, fraction=.5*inch, pad=.15*inch, ticks=[32,56,80,104])
+    scale.outline.set_visible(False)
 
 # %% ../nbs/05_playback.ipynb #27c66310
 def _came_back(p):
@@ -105,7 +105,7 @@ def write_roll(
         _row(ax, p, begin+i*wide, wide)
         if n>1: ax.xaxis.set_major_formatter(_clock)
     ax.set_xlabel('minutes' if n>1 else 'seconds')
-    for name,(part,colours) in zip(('velocity (primer)','velocity'), given_and_new(p)):
+    for name,(part,colours) in zip(('velocity (given)','velocity'), given_and_new(p)):
         if len(part): _scale(fig, axs, colours, name)
     title = p.title if len(p) else f'{p.title} (no notes)'.strip()
     title = title.encode('utf-8', 'replace').decode() # a file's name need not be text

@@ -165,8 +165,9 @@ class Feed:
         hears:bool=False, # give what the `Echo` says, too
         share:int=1,      # processes that share the windows of a step
         directed:bool=False, # give directions, too
+        ends:bool=False,  # and how far the end is, in windows that stand at one
     ):
-        self.store,self.c,self.hears,self.share,self.directed = store,c,hears,share,directed
+        self.store,self.c,self.hears,self.share,self.directed,self.ends = store,c,hears,share,directed,ends
         self.steps = c.epochs*math.ceil(_windows_of(store, c)/c.batch_size)
         self.epoch = None           # the one whose windows are at hand
         self.made,self.rest = [],() # of the next one: pieces made, and pieces to make
@@ -205,7 +206,7 @@ def load(self:Feed, epoch:int):
     c = self.c
     if self.epoch is None or epoch!=self.epoch+1: self.made,self.rest = [],self.pieces(epoch)
     ids,heard,ahead = zip(*self.made, *self.rest)
-    self.windows = Windows(np.concatenate(ids), c.context, c.seed, epoch, c.transpose)
+    self.windows = Windows(np.concatenate(ids), c.context, c.seed, epoch, c.transpose, c.endings*self.ends)
     self.echoes = joined(heard) if self.hears else None
     self.ahead = ahead_of_all(ahead) if self.directed else None
     self.epoch = epoch
@@ -227,7 +228,7 @@ def row(self:Feed, i:int)->dict:
     if self.hears: row['echo'] = self.echoes.window(*where)
     if self.directed:
         rng = np.random.default_rng((self.c.seed, self.epoch, i, 1))
-        row['directions'] = partly(self.ahead.window(*where), self.c.directed, rng)
+        row['directions'] = partly(self.ahead.window(*where), self.c.directed, rng, self.windows.at_end[i])
     return row
 
 # %% ../nbs/03_training.ipynb #2878b297
@@ -382,7 +383,8 @@ class Run:
     def __init__(self, store:TokenStore, model:MusicTransformer, c:TrainConfig, out:Path):
         self.store,self.c,self.out,self.cfg = store,c,Path(out),model.cfg
         self.acc = _accelerator(c)
-        self.feed = Feed(store, c, model.cfg.echo, self.acc.num_processes, model.cfg.directions)
+        cfg = model.cfg
+        self.feed = Feed(store, c, cfg.echo, self.acc.num_processes, cfg.directions, cfg.ends)
         self.ema = deepcopy(model).to(self.acc.device).requires_grad_(False).eval() if c.ema else None
         if c.ema: self.acc.register_for_checkpointing(self.ema)
         self.model,*self.opts = self.acc.prepare(model, *make_optimizers(model, c))

@@ -6,7 +6,8 @@ from safetensors.torch import save
 from conftest import chromium
 from music_transformer.data import Performance
 from music_transformer.echo import Echo, HABIT, Planned, TOLD, draw_plan
-from music_transformer.drawing import FewKeys, InScale, Keys, guided
+from music_transformer.directions import left_class
+from music_transformer.drawing import Ending, FewKeys, InScale, Keys, guided
 from music_transformer.engine import _load, browser_logits, checkpoint_files, in_browser
 from music_transformer.engine import composed_in_browser, packaged, play_page
 from music_transformer.generation import Past, probabilities
@@ -58,7 +59,7 @@ def test_it_is_told_to_return_as_python_is(folder):
     assert apart(folder, ids, 90, (3,12,0,7,14), returns)<2e-3
 
 kinds = [(dict(position='none', state=False), torch.float32), (dict(wishes=False, conv=3), torch.float16),
-         (dict(clock=False, echo=True, directions=True), torch.bfloat16)]
+         (dict(clock=False, echo=True, directions=True, ends=True), torch.bfloat16)]
 @pytest.mark.parametrize('given,dtype', kinds, ids=['float32','float16','bfloat16'])
 def test_every_kind_of_model_in_every_precision(given, dtype, tmp_path):
     torch.manual_seed(1)
@@ -96,7 +97,7 @@ const inScale = logits => { new InScale(.7).bias(new Past(data.piece), logits = 
 const free = logits => { new FewKeys(.35).bias(new Past(data.trill), logits = [...logits]); return logits }
 const calmer = logits => { new Keys(.6).bias(null, logits = [...logits]); return logits }
 const allowed = i => { if (i < 388) grammar.push(i); return [...grammar.allowed()] }
-return {ids: data.players.map(encode), keys: data.piece.map(keys), told: data.told.map(told), allowed: data.piece.map(allowed),
+return {left: data.lefts.map(leftClass), ids: data.players.map(encode), keys: data.piece.map(keys), told: data.told.map(told), allowed: data.piece.map(allowed),
   plans: data.seeds.map(o => drawPlan(data.habit, 90, 10, new Random(o))), calm: calmer(data.logits), scale: inScale(data.logits), free: free(data.logits),
   shares: data.draws.map(([temperature, topP]) => probabilities(data.logits, all, temperature, topP))}'''
 
@@ -104,7 +105,7 @@ return {ids: data.players.map(encode), keys: data.piece.map(keys), told: data.to
 def found():
     "What the engine says of all these, in one visit to the browser."
     told = [(ids, [dict(zip(('when','since','until'), o)) for o in plan]) for ids,plan in streams]
-    data = dict(told=told, seeds=list(range(3000)), habit=HABIT)
+    data = dict(told=told, seeds=list(range(3000)), habit=HABIT, lefts=lefts)
     return in_browser(code, data | dict(players=[notes_of(o) for o in players], piece=both, trill=trill, draws=draws, logits=logits.tolist()))
 
 both = returning()+piece[:400]
@@ -118,6 +119,10 @@ plan = [(3.5, .4, 2.1), (6, 9, 9.5), (7, 1.2, 4), (12, 2, 7), (12.1, 2, 3)]
 many = [(t, t*.6, t*.6+1.5) for t in range(4, 60, 2)]
 streams = [(both, []), (both, plan), *((wild(o), many) for o in range(3))]
 
+lefts = [-1, *np.arange(0, 25, .25).tolist(), 1e6]
+
+def test_what_is_left_has_the_same_class(found): assert found['left']==left_class(lefts).tolist()
+
 def test_notes_become_the_same_ids(found):
     for ids,p in zip(found['ids'], players): assert ids==encode(p).tolist()
 
@@ -130,7 +135,8 @@ def test_the_echo_says_the_same(found):
             echo.push(i)
             h = echo.hint()
             said.append([h.kind, sorted(h.keys), h.due, h.touch])
-        assert theirs==said and returned==[vars(o) for o in echo.returned]
+        ours = [{k.replace('until_step', 'untilStep'): x for k,x in vars(o).items()} for o in echo.returned]
+        assert theirs==said and returned==ours
         kinds |= {o[0] for o in said}
         began += echo.returned
     assert kinds==set(range(9)) and any(o.missed==4 for o in began) and any(o.right>4 for o in began)
@@ -209,7 +215,7 @@ loud = [0, 11, 0, 0, 0]
 def test_guidance_agrees_with_a_told_and_an_untold_pass_of_python(asked, tmp_path):
     "The twin of the engine begins when something is told first; that of Python, at once."
     torch.manual_seed(2)
-    model = MusicTransformer(ModelConfig(**sizes, conv=3, echo=True, directions=True))
+    model = MusicTransformer(ModelConfig(**sizes, conv=3, echo=True, directions=True, ends=True))
     for o in model.parameters(): o.data += torch.randn_like(o)*.2
     model.save_pretrained(tmp_path)
     primer = notes_of(read_midi(root/'examples/prelude.mid')[:3])
@@ -218,17 +224,26 @@ def test_guidance_agrees_with_a_told_and_an_untold_pass_of_python(asked, tmp_pat
     assert given>32 and len(returned)==len(asked.get('returns', ()))
     plan = [(o['when'], o['since'], o['until']) for o in reversed(asked.get('returns', []))]
     model = MusicTransformer.from_pretrained(tmp_path).eval()
-    def passed(directions, plan):
+    def passed(directions, plan, told=True):
         "The window of the primer at once, then id by id, as in composing."
-        cache = Cache(32)
-        cache.echoes = [Echo(planned(plan))]
-        cache.echoes[0].directions = directions
+        cache,echo,past = Cache(32),Echo(planned(plan)),Past(ids[:given])
+        cache.echoes,echo.directions,ending = [echo],directions,Ending(8, past.steps, told=True)
+        def hear(f):
+            if told:
+                ending.tell(past, echo)
+                times.append([4. if echo.left else 2.5]) # an end that is told counts four times at least
+            with torch.no_grad(): return f()
+        def move(i):
+            past.push(i)
+            return hear(lambda: step([i]))
         x = torch.tensor([ids[:given]])
-        with torch.no_grad(): begin = model(x[:,-32:], cache, x[:,:-32])[:,-1]
+        begin = hear(lambda: model(x[:,-32:], cache, x[:,:-32])[:,-1])
         step = Step(model, cache)
-        return torch.cat([begin, *(step([i]) for i in ids[given:-1])])
-    untold = passed([0]*5, [])
-    wanted = guided(passed(asked.get('directions', [0]*5), plan), untold, 2.5)
+        return torch.cat([begin, *(move(i) for i in ids[given:-1])])
+    times = []
+    untold = passed([0]*5, [], told=False)
+    wanted = guided(passed(asked.get('directions', [0]*5), plan), untold, torch.tensor(times))
+    assert 0<sum(o==[4.] for o in times)<len(times)
     found = torch.tensor(logits)
     assert found.shape==wanted.shape and (found-wanted).abs().max()<5e-3
     assert (found-untold).abs().max()>.1
@@ -263,11 +278,11 @@ def test_a_bad_plan_is_refused():
 
 def test_what_it_does_not_know_is_refused_in_a_sentence():
     bad = [dict(position='relative'), dict(position='sinusoidal'), dict(rooms=3), dict(d_model='wide'), dict(n_heads=3), dict(vocab_size=400),
-           dict(directions=True)]
+           dict(directions=True), dict(echo=True, ends=True)]
     code = 'return data.map(o => { try { readConfig(o); return "" } catch (e) { return e.message } })'
     said = in_browser(code, [sizes, *(sizes|o for o in bad)])
     assert not said[0] and all(o.endswith('.') for o in said[1:])
-    for word,o in zip(('relative','sinusoidal','rooms','d_model','multiples','391','echo'), said[1:]): assert word in o
+    for word,o in zip(('relative','sinusoidal','rooms','d_model','multiples','391','echo','directions'), said[1:]): assert word in o
 
 def test_damaged_weights_are_named():
     model = MusicTransformer(ModelConfig(**sizes))

@@ -6,7 +6,7 @@ from music_transformer import given as room
 from music_transformer.data import Performance
 from music_transformer.drawing import Rule
 from music_transformer.generation import generate
-from music_transformer.given import Cloud, Particle, accompany, bridge, complete, fill, gap_in, play_on, vary
+from music_transformer.given import ARRIVE, Cloud, Particle, accompany, bridge, complete, fill, gap_in, play_on, vary, what_follows, _foretold
 from music_transformer.model import ModelConfig, MusicTransformer
 from music_transformer.processor import EOS, NOTE_OFF, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE, decode, encode
 from music_transformer.settings import Sampling
@@ -124,7 +124,8 @@ def test_a_hundred_thousand_notes_are_not_lost(model):
 
 bad = [(dict(particles=0), 'particles must be'), (dict(most=0), 'most must be'), (dict(between=(2,1)), 'more after it begins'),
        (dict(between=(0,99)), 'lies outside the piece'), (dict(between=3), 'two moments'), (dict(between=(float('nan'),1)), 'after it begins'),
-       (dict(seed=[]), 'at least one'), (dict(window=0), 'window must be'), (dict(temperature=-1), 'temperature must be'), (dict(shortest=-1), 'shortest must be')]
+       (dict(seed=[]), 'at least one'), (dict(window=0), 'window must be'), (dict(temperature=-1), 'temperature must be'), (dict(shortest=-1), 'shortest must be'),
+       (dict(particles=None), 'particles must be'), (dict(between='24'), 'two moments'), (dict(between=('0','1')), 'two moments')]
 
 @pytest.mark.parametrize('how,said', bad, ids=lambda o: str(o)[:30])
 def test_what_is_refused(model, how, said):
@@ -134,7 +135,7 @@ def test_notes_that_overlap_themselves(model):
     with pytest.raises(ValueError, match='key 60 sounds to 2.00 s and is struck again at 1.00 s'):
         accompany(model, Performance([(0,2,60,66), (1,3,60,66)]))
     with pytest.raises(TypeError, match='did you mean temperature'): accompany(model, Performance([(0,2,60,66)]), temperatur=1)
-    with pytest.raises(ValueError, match='no notes round'): fill(model, Performance([(0,2,60,66)]), 0, 2)
+    with pytest.raises(ValueError, match='no given notes'): fill(model, Performance([(0,2,60,66)]), 0, 2)
 
 class Never(Rule):
     "Finds a given key impossible."
@@ -171,3 +172,64 @@ def test_no_more_strikes_a_second_than_asked_after_repeated_notes(model):
 def test_a_gap_of_a_hundredth_and_one_note(model):
     assert len(fill(model, Performance([(0,1,60,66), (5,5.4,62,66), (5.2,6,64,66)]), 5, 5.01, particles=2))>=2
     assert 60 in vary(model, Performance([(0,1,60,66)]), particles=2, seed=1).notes['pitch']
+
+def test_a_gap_that_reaches_the_end_is_no_surprise(model):
+    "Nothing is given after it, so nothing can be called unlikely."
+    p = Performance([(t, t+.4, 60+t, 66) for t in range(6)])
+    q = fill(model, p, 4, p.seconds, particles=2)
+    assert q.info['given_ids']==0 and 'likely' not in q.info and np.isfinite(q.info['logp'])
+
+def test_a_wish_must_begin_in_the_gap():
+    hearer = small(echo=True, directions=True)
+    p = Performance([(t, t+.4, 60+t, 66) for t in range(6)])
+    with pytest.raises(ValueError, match='a wish from 20 s on lies beyond the 1 s'): fill(hearer, p, 2, 3, particles=2, loudness=[(0,40), (20,80)])
+    fill(hearer, p, 2, 3, particles=2, loudness=[(0,40), (.5,80)])
+
+def test_wrong_kinds(model):
+    p = Performance([(t, t+.4, 60+t, 66) for t in range(6)])
+    with pytest.raises(TypeError, match='a Performance or the path'): fill(model, None, 0, 1)
+    for seconds in ('8', 0, 1e7, None):
+        with pytest.raises(ValueError, match='seconds must be'): bridge(model, p, p, seconds)
+    for between in (0, ()):
+        with pytest.raises(ValueError, match='two moments'): vary(model, p, between=between)
+    assert len(vary(model, p, between=np.array([2,2.5]), particles=1))>=5
+
+def test_returns_where_notes_are_given():
+    listener = small(echo=True)
+    p = Performance([(t/2, t/2+.4, 60+t%5, 66) for t in range(24)])
+    q = generate(listener, given=p, between=(8,10), returns=[(8,0,3)], particles=2)
+    [found] = q.info['returns']
+    assert 8<=found['when']<=10 and found['since']<=2.5
+    for idle in (dict(tails=1), dict(keep_primer=False), dict(seconds=8)):
+        with pytest.raises(ValueError, match='has no say'): generate(listener, given=p, **idle)
+
+def test_what_follows_is_foretold(model):
+    p,net = Performance([(t/4, t/4+.2, 60+t%3, 66) for t in range(80)]),small(echo=True, directions=True)
+    how = _foretold(net, p, 2, 6, {})
+    assert how['guidance']==1 and how['loudness']==[(2, 66)] and how['notes_per_second'][0][1]==pytest.approx(4, abs=.2)
+    assert _foretold(net, p, 2, 14, {})['height'][0][0]==12-ARRIVE
+    assert _foretold(net, p, 2, 6, dict(guidance=3.))['guidance']==3
+    for how in (dict(loudness=30), dict(composer='Liszt')): assert _foretold(net, p, 2, 6, how)==how  # a wish takes its place
+    for how in (dict(loudness=None), dict(height=0), dict(composer='')): assert _foretold(net, p, 2, 6, how)['loudness']==[(2, 66)]
+    for net_,b in ((model,6), (net,20)): assert _foretold(net_, p, 2, b, {})=={}                      # not learned; nothing follows
+    thick = Performance([(10+t/100, 11, 21+t%88, 127) for t in range(88)])
+    check(thick, fill(net, thick, 2, 9, particles=2))                                                 # more than may be asked for
+
+def test_a_bridge_foretells_its_first_chord(monkeypatch):
+    p,q = Performance([(0, 2.383, 60, 66)]),Performance([(7.888, 9.888, k, 66) for k in (60,64,67)])
+    heard = []
+    monkeypatch.setattr(room, 'what_follows', lambda *a: heard.append(what_follows(*a)) or heard[-1])
+    bridge(small(echo=True, directions=True), p, q, .57, particles=2)           # to-start+start is not always to
+    assert heard[0]['sounding']==3
+
+@pytest.mark.parametrize('use, how, said', [(fill, dict(fortell=False), 'fill has no parameter fortell; did you mean foretell'), (fill, dict(given=1), 'fill has no parameter given'),
+    (vary, dict(foretell=True), 'vary has no parameter foretell'), (accompany, dict(particels=1), 'did you mean particles')])
+def test_a_name_that_is_none(model, use, how, said):
+    p = Performance([(t/4, t/4+.2, 60, 66) for t in range(24)])
+    with pytest.raises(TypeError, match=said): use(model, p, *((1,2) if use is fill else ()), **how)
+
+def test_foretell_is_yes_or_no(model):
+    p = Performance([(t/4, t/4+.2, 60, 66) for t in range(24)])
+    for wrong in ('no', 2, 8., np.array([True,False])):
+        with pytest.raises(ValueError, match='foretell must be True or False'): fill(model, p, 1, 2, foretell=wrong)
+    with pytest.raises(ValueError, match='nothing fits between'): bridge(model, Performance([(0,1,60,60), (3,3.001,62,60)]), p, .001)

@@ -1,8 +1,8 @@
-"A dozen files of MAESTRO before the judge; `tests/judge.py` takes them all. MAESTRO_ZIP says where the archive is."
+"A dozen files of MAESTRO read a second way; `tests/reread.py` takes them all. MAESTRO_ZIP says where the archive is."
 import os, random, zipfile
 import pytest
-from judge import broken, judge
-from music_transformer.data import corpus
+from reread import broken, reread
+from music_transformer.corpus import corpus
 
 ZIP = os.environ.get('MAESTRO_ZIP')
 pytestmark = pytest.mark.skipif(not ZIP, reason='MAESTRO_ZIP does not name the MAESTRO v3.0.0 MIDI archive')
@@ -16,7 +16,7 @@ def sample():
     return [ODD]+random.Random(3).sample([o for o in names if o!=ODD], 11)
 
 @pytest.mark.parametrize('name', sample(), ids=lambda o: o[-28:])
-def test_the_judge_finds_no_fault(name): assert broken(*judge(zipfile.ZipFile(ZIP).read(name)))==[]
+def test_another_reading_finds_the_same(name): assert broken(*reread(zipfile.ZipFile(ZIP).read(name)))==[]
 
 def test_the_official_split():
     pieces = corpus(ZIP)

@@ -1,6 +1,7 @@
 "Attention, cache and generation: what is too long or too odd for the lessons."
 import numpy as np, pytest, torch
 from music_transformer.model import MusicTransformer, ModelConfig, Cache, State, Step, key_classes, rel_attention
+from music_transformer.drawing import GUIDANCE
 from music_transformer.generation import generate, stream, Take, Ending, Sampling, compose
 from music_transformer.processor import Grammar
 from music_transformer.processor import SOS, EOS, NOTE_OFF, TIME_SHIFT, VELOCITY, VOCAB_SIZE, encode, decode
@@ -149,8 +150,8 @@ def test_takes_of_a_batch_end_where_they_like():
 
 def test_of_several_tails_the_likeliest_end_is_taken():
     m = MusicTransformer.from_pretrained()
-    takes = [Take([SOS], s, Ending(seconds=6, tails=4), Sampling()) for s in (1,3,4)]
-    for _ in compose(m, takes, 512): pass
+    takes = [Take([SOS], s, Ending(seconds=6, tails=4, told=True), Sampling()) for s in (1,3,4)]
+    for _ in compose(m, takes, 512, GUIDANCE): pass
     assert any(len({o.best_end() for o in t.tails})>1 for t in takes)                                # there was something to choose
     for t in takes:
         parted = next(n for n,o in enumerate(zip(*(o.ids for o in t.tails))) if len(set(o))>1)

@@ -65,8 +65,8 @@ how = json.loads((root/'examples/how_do_i.ipynb').read_text())['cells']
 programs = [source(c) for c in how if c['cell_type']=='code' and not source(c).startswith('#| hide')]
 
 def test_how_do_i(tmp_path):
-    "The ten programs, one after another, each a process of its own that knows nothing of the others but their files."
-    assert len(programs)==10
+    "The eleven programs, one after another, each a process of its own that knows nothing of the others but their files."
+    assert len(programs)==11
     shutil.copy(root/'examples/prelude.mid', tmp_path/'my.mid')
     shutil.copytree(root/'examples/two-minutes', tmp_path/'my_midi')
     for o in (root/'examples/run/samples').glob('*.mid'): shutil.copy(o, tmp_path/'my_midi')
@@ -80,6 +80,7 @@ def test_how_do_i(tmp_path):
     from music_transformer.training import read_metrics
     assert all(len(read_midi(tmp_path/f'composed/piece-{i}.mid')) for i in range(1, 11))
     assert read_midi(tmp_path/'continued.mid').seconds>read_midi(tmp_path/'my.mid').seconds+3
+    assert len(read_midi(tmp_path/'filled.mid'))>30 and len(read_midi(tmp_path/'accompanied.mid'))>9
     assert (tmp_path/'my.mp3').stat().st_size>50_000 and (tmp_path/'my.png').read_bytes()[1:4]==b'PNG'
     assert read_metrics(tmp_path/'mine')[-1]['step']==3
     sent = hub.files('your-name/your-model')

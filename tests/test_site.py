@@ -75,19 +75,30 @@ def test_search_knows_functions_and_words(site):
 
 @pytest.mark.parametrize('device', [desk, phone], ids=['desk','phone'])
 def test_every_page_in_a_browser(site, address, browser, device):
-    context = browser.new_context(**device)
+    "It asks for nothing from elsewhere, says nothing to the console, and fits; a sound is one. On a phone a small figure is no larger than it is, and printed lines wrap."
+    context,small = browser.new_context(**device),0
     for p in pages(site):
         page,wrong = context.new_page(),[]
         page.on('console', lambda m: wrong.append(m.text) if m.type in ('error','warning') else None)
         page.on('pageerror', lambda e: wrong.append(str(e)))
         page.on('request', lambda r: r.url.startswith((address,'data:','blob:')) or wrong.append(f'asks {r.url[:80]}'))
         page.goto(address+p)
-        page.wait_for_function('[...document.querySelectorAll("audio")].every(o => o.duration>0)', timeout=60_000)
+        if device is desk: page.wait_for_function('[...document.querySelectorAll("audio")].every(o => o.duration>0)', timeout=60_000)
+        else: small += figures_on_a_phone(page, p)
         assert not wrong, (p, wrong)
         assert page.evaluate('document.documentElement.scrollWidth')<=device['viewport']['width'], f'{p} is wider than the screen'
         assert page.evaluate('[...document.images].every(o => o.naturalWidth>0)'), f'{p}: a picture is missing'
         page.close()
     context.close()
+    assert small>=5 or device is desk
+
+def figures_on_a_phone(page, name):
+    widths = page.evaluate("""[...document.querySelectorAll('div.cell:not(.tag_wide) div.cell_output > img')]
+        .map(o => [o.getBoundingClientRect().width, o.naturalWidth, o.parentElement.clientWidth])""")
+    assert all(shown<=min(natural, room)+1 for shown,natural,room in widths), (name, widths)
+    lines = page.evaluate("[...document.querySelectorAll('div.cell_output pre')].filter(o => o.scrollWidth>o.clientWidth+1).map(o => o.textContent)")
+    assert not lines, (name, lines)
+    return len(widths)
 
 @pytest.mark.parametrize('device', [desk, phone], ids=['desk','phone'])
 def test_a_piece_within_one_click(address, browser, device):
@@ -99,21 +110,6 @@ def test_a_piece_within_one_click(address, browser, device):
     button.click()
     page.wait_for_function('document.querySelector("audio").currentTime>.5')
     page.close()
-
-def test_on_a_phone_a_small_figure_fits_and_printed_lines_wrap(site, address, browser):
-    context = browser.new_context(viewport=dict(width=390, height=844), is_mobile=True, has_touch=True)
-    small = 0
-    for p in pages(site):
-        page = context.new_page(); page.goto(address+p)
-        widths = page.evaluate("""[...document.querySelectorAll('div.cell:not(.tag_wide) div.cell_output > img')]
-            .map(o => [o.getBoundingClientRect().width, o.naturalWidth, o.parentElement.clientWidth])""")
-        small += len(widths)
-        assert all(shown<=min(natural, room)+1 for shown,natural,room in widths), (p, widths)
-        lines = page.evaluate("[...document.querySelectorAll('div.cell_output pre')].filter(o => o.scrollWidth>o.clientWidth+1).map(o => o.textContent)")
-        assert not lines, (p, lines)
-        page.close()
-    context.close()
-    assert small>=5
 
 @pytest.mark.parametrize('words', ['fine-tune', 'fine tune', 'How do I', 'resume a run', 'push hub'])
 def test_search_finds_what_people_ask(address, browser, words):

@@ -1,11 +1,12 @@
-"""Judge the processor by another reading of the files: pretty_midi, and the rules in one plain loop over what it found.
+"""Check the processor against another reading of the files: pretty_midi, and the rules in one plain loop over what it found.
 
-    python tests/judge.py [maestro-v3.0.0-midi.zip [first [last]]]      # exit status 1 where a rule is broken"""
+    python tests/reread.py [maestro-v3.0.0-midi.zip [first [last]]]      # exit status 1 where a rule is broken"""
 import bisect, io, os, sys, warnings, zipfile
 from collections import Counter, defaultdict
 import pretty_midi
 from tqdm import tqdm
-from music_transformer.data import download_maestro, read_midi
+from music_transformer.corpus import download_maestro
+from music_transformer.midi import read_midi
 from music_transformer.processor import NOTE_OFF, PAD, VELOCITY, encode, decode
 
 DAMPER,OFF,ON,MIDDLE = range(4)   # at one instant in this order: a pedal, keys come up, keys go down, the other pedal
@@ -60,7 +61,7 @@ def step(t, there):
     a,b = round(t/.01-1e-6),round(t/.01+1e-6)
     return b if there(b) and not there(a) else a
 
-def judge(raw):
+def reread(raw):
     "Counts for one file, and the worst errors as `ms` and `velocity`."
     notes = heard(raw)
     p = read_midi(raw); ids = encode(p); q = decode(ids)
@@ -101,7 +102,7 @@ def main(path, first=0, last=None):
     names = sorted(o for o in z.namelist() if o.endswith(('.mid','.midi')))[int(first):last and int(last)]
     total,worst,bad = Counter(),dict.fromkeys(limits, 0.),False
     for name in tqdm(names, unit='file', disable=not sys.stderr.isatty()):
-        c,w = judge(z.read(name))
+        c,w = reread(z.read(name))
         total.update(c); worst = {k: max(v, w[k]) for k,v in worst.items()}
         if why := broken(c, w): bad = True; print(f'{name}: {"; ".join(why)}', flush=True)
     for k in ('files','ids','notes in','notes read','notes out','merged strikes',*none): print(f'{k:28}{total[k]:>12,}')
