@@ -413,7 +413,7 @@ def compose(
     guidance:float=1., # how many times what the takes are told counts: see above
 ): # yields the ids drawn, one for each take that was not over
     "Move takes on, one id at a time, until all are over."
-    cache,small = Cache(window or model.cfg.max_distance),model.n_params<6e6
+    cache,small = Cache(window or model.cfg.max_distance),_is_small(model)
     if model.cfg.echo: cache.echoes = [Echo() for _ in takes]
     insists = guidance!=1
     with _ready(model, small): logits = _read(model, takes, cache, insists)
@@ -464,12 +464,16 @@ def _add_twins(cache)->int: # 2
 def _ready(model, small):
     "For one step: evaluation mode, and one thread for a small model."
     threads,training = torch.get_num_threads(),model.training
-    if small: torch.set_num_threads(1) # several would wait for each other
+    if small: torch.set_num_threads(1)
     if training: model.eval()
     try: yield
     finally:
         torch.set_num_threads(threads)
         if training: model.train()
+
+def _is_small(model)->bool:
+    "Would several threads wait for each other more than they help?"
+    return model.n_params<12e6
 
 # %% ../nbs/04b_drawing.ipynb #551b4474
 def _plain(v):

@@ -338,7 +338,7 @@ def draw_plan(
 
 # %% ../nbs/01b_echo.ipynb #35c48820
 def _draw_one(when, primer, rng):
-    "A return at a second; to the primer, where one of so many seconds is owed that. `None` if nothing fits."
+    "A return that begins at `when`; into the first `primer` seconds, if there are any. `None` if nothing fits."
     lasts = rng.lognormal(*HABIT['lasts'])
     if primer:
         lasts = min(max(lasts, HABIT['heard']), primer/2)

@@ -58,21 +58,6 @@ def _checked(seeds, asked)->dict:
     for o in seeds: check(_Asked(**asked, seed=o))
     return asked
 
-# %% ../nbs/04_generation.ipynb #268ff514
-def _takes(model, seeds, primer, rules, sampling, asked, returns=None)->list:
-    "Takes that are ready to begin."
-    asked = _checked(seeds, asked)
-    ids = _primer_ids(primer)
-    window,begin = asked.pop('window', model.cfg.max_distance),Past(ids).steps
-    asked.pop('guidance', None)
-    rules = [*rules, *_wished(model, begin, sampling, asked.get('seconds', math.inf))]
-    sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
-    forget = 0 if model.cfg.state or model.cfg.wishes else window
-    def ending(): return Ending(begin=begin, told=model.cfg.ends, **asked)
-    takes = [Take(ids, o, ending(), sampling, forget, deepcopy(rules)) for o in seeds]
-    for t in takes: t.rules.append(Returns(_plan(model, returns, t)))
-    return takes
-
 # %% ../nbs/04_generation.ipynb #391ffd35
 @dataclass
 class Returns(Rule):
@@ -108,6 +93,58 @@ def _planned(model, returns)->list:
         raise ValueError(f'returns must be {wanted}, not {returns!r}')
     return sorted(plan, key=lambda o: o.when)
 
+# %% ../nbs/04_generation.ipynb #268ff514
+def _takes(model, seeds, primer, rules, sampling, asked, returns=None)->list:
+    "Takes that are ready to begin."
+    asked = _checked(seeds, asked)
+    ids = _primer_ids(primer)
+    window,begin = asked.pop('window', model.cfg.max_distance),Past(ids).steps
+    asked.pop('guidance', None)
+    rules = [*rules, *_wished(model, begin, sampling, asked.get('seconds', math.inf))]
+    sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
+    forget = 0 if model.cfg.state or model.cfg.wishes else window
+    def ending(): return Ending(begin=begin, told=model.cfg.ends, **asked)
+    takes = [Take(ids, o, ending(), sampling, forget, deepcopy(rules)) for o in seeds]
+    for t in takes: t.rules.append(Returns(_plan(model, returns, t)))
+    return takes
+
+# %% ../nbs/04_generation.ipynb #2d6115ec
+def _result(take, keep_primer)->Performance:
+    "The finished piece, and what is new in it."
+    ids,ended = take.finished()
+    p,given = decode(ids),decode(ids[:take.given]).notes
+    new = p.notes[~np.isin(p.notes[['start','pitch']], given[['start','pitch']])].copy()
+    new_from = float(new['start'].min(initial=p.seconds)) if len(given) else 0.
+    info = dict(seed=take.seed, ids=np.array(ids), ended=ended, primer_notes=len(given), new_from=new_from,
+                returns=_returned(take.rules, ids))
+    if keep_primer: return replace(p, info=info)
+    for k in ('start','end'): new[k] -= new_from
+    returns = [o|dict(when=round(o['when']-new_from, 2), since=round(o['since']-new_from, 2)) for o in info['returns']]
+    returns = [o for o in returns if o['since']>=0]       # what takes up the primer has no place to show
+    return replace(p, notes=new, info=info|dict(primer_notes=0, new_from=0., returns=returns))
+
+# %% ../nbs/04_generation.ipynb #66860721
+def _returned(rules, ids)->list:
+    "What became of the planned returns: when, from where, how many groups were played meanwhile, how many as told."
+    echo = Echo([o for r in rules if isinstance(r, Returns) for o in r.plan])
+    for i in ids: echo.push(i)
+    return [dict(when=round(float(t.when), 2), since=round(float(t.since), 2), played=t.played, right=t.right)
+            for t in echo.returned]
+
+# %% ../nbs/04_generation.ipynb #aa04ns01
+def _no_say(where, **values):
+    "`ValueError` for the first that was given and does nothing there."
+    usual = inspect.signature(generate).parameters
+    for k,v in values.items():
+        if v!=usual[k].default: raise ValueError(f'{k} has no say {where}; leave it out.')
+
+# %% ../nbs/04_generation.ipynb #8163af3c
+def _composed(takes, run, keep_primer, progress)->list: # of performances
+    "Compose to the end, or until a true answer stops it."
+    for _ in run:
+        if progress and progress(sum(t.done() for t in takes)/len(takes)): break
+    return [_result(t, keep_primer) for t in takes]
+
 # %% ../nbs/04_generation.ipynb #14191601
 @_tell_arguments
 def generate(
@@ -140,20 +177,7 @@ def generate(
     made = _composed(takes, compose(model, takes, window, asked['guidance']), keep_primer, progress)
     return made if np.ndim(seed) else made[0]
 
-# %% ../nbs/04_generation.ipynb #8163af3c
-def _composed(takes, run, keep_primer, progress)->list: # of performances
-    "Compose to the end, or until a true answer stops it."
-    for _ in run:
-        if progress and progress(sum(t.done() for t in takes)/len(takes)): break
-    return [_result(t, keep_primer) for t in takes]
-
 # %% ../nbs/04_generation.ipynb #0fe4e3a3
-def _no_say(where, **values):
-    "`ValueError` for the first that was given and does nothing there."
-    usual = inspect.signature(generate).parameters
-    for k,v in values.items():
-        if v!=usual[k].default: raise ValueError(f'{k} has no say {where}; leave it out.')
-
 def _round_what_is_given(model, given, between, primer, own, returns, rules, how):
     "`generate` where notes are given."
     if given is None: raise ValueError('between needs given, the notes round it.')
@@ -170,29 +194,6 @@ def _round_what_is_given(model, given, between, primer, own, returns, rules, how
     else: raise ValueError('with a primer, what is given is an ending; leave between out.')
     for p in made if isinstance(made, list) else [made]: p.info['returns'] = _returned([plan], p.info['ids'])
     return made
-
-# %% ../nbs/04_generation.ipynb #2d6115ec
-def _result(take, keep_primer)->Performance:
-    "The finished piece, and what is new in it."
-    ids,ended = take.finished()
-    p,given = decode(ids),decode(ids[:take.given]).notes
-    new = p.notes[~np.isin(p.notes[['start','pitch']], given[['start','pitch']])].copy()
-    new_from = float(new['start'].min(initial=p.seconds)) if len(given) else 0.
-    info = dict(seed=take.seed, ids=np.array(ids), ended=ended, primer_notes=len(given), new_from=new_from,
-                returns=_returned(take.rules, ids))
-    if keep_primer: return replace(p, info=info)
-    for k in ('start','end'): new[k] -= new_from
-    returns = [o|dict(when=round(o['when']-new_from, 2), since=round(o['since']-new_from, 2)) for o in info['returns']]
-    returns = [o for o in returns if o['since']>=0]       # what takes up the primer has no place to show
-    return replace(p, notes=new, info=info|dict(primer_notes=0, new_from=0., returns=returns))
-
-# %% ../nbs/04_generation.ipynb #66860721
-def _returned(rules, ids)->list:
-    "What became of the planned returns: when, from where, how many groups were played meanwhile, how many as told."
-    echo = Echo([o for r in rules if isinstance(r, Returns) for o in r.plan])
-    for i in ids: echo.push(i)
-    return [dict(when=round(float(t.when), 2), since=round(float(t.since), 2), played=t.played, right=t.right)
-            for t in echo.returned]
 
 # %% ../nbs/04_generation.ipynb #b31c5b12
 def stream(

@@ -27,7 +27,7 @@ from .directions import ahead, DIRECTIONS, Wishes
 from .echo import Echo
 from .model import MusicTransformer, Cache, Step
 from .drawing import guided, pick, probabilities, Past, Rule, Take
-from .drawing import _add_twins, _are_told, _insistence
+from .drawing import _add_twins, _are_told, _insistence, _is_small
 from .drawing import _events, _piano, _plain, _read, _ready, _refuse_strange, _tell, _tell_arguments, _wished, _wishes
 
 # %% ../nbs/04c_given.ipynb #24cfef34
@@ -387,7 +387,7 @@ def play_on(
 ): # yields the cloud after each id
     "Move a cloud on until all its takes are over."
     n,first = len(cloud.takes),cloud.takes[:1]
-    cache,small = Cache(window or model.cfg.max_distance),model.n_params<6e6
+    cache,small = Cache(window or model.cfg.max_distance),_is_small(model)
     if model.cfg.echo: cache.echoes = [Echo()]
     insists = guidance!=1
     with _ready(model, small): logits = _read(model, first, cache, insists)
