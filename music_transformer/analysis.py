@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 from .data import Performance
 from .midi import read_midi
 from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, EOS, STEP, elapsed, encode
-from .model import MusicTransformer, ModelConfig
+from .model import at_rest, MusicTransformer, ModelConfig
 from .evaluation import foresee, measure
 from .training import read_metrics
 
@@ -274,12 +274,11 @@ def plot_positions(
 def _overheard(model, part, ids)->tuple: # what it is given (a tuple), and what it makes of it
     "Listen to one part of a model while the model listens to `ids`."
     ids = torch.as_tensor(np.asarray(ids, np.int64), device=next(model.parameters()).device)
-    heard,was = [],model.training
+    heard = []
     hook = part.register_forward_hook(lambda _,given,made: heard.append((given,made)))
-    try: model.eval()(ids[None])
-    finally:
-        hook.remove()
-        model.train(was)
+    try:
+        with at_rest(model): model(ids[None])
+    finally: hook.remove()
     return heard[0]
 
 # %% ../nbs/06_analysis.ipynb #eac29d19

@@ -18,12 +18,11 @@ from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 import numpy as np, torch, torch.nn.functional as F
 from torch import Tensor
-from accelerate import PartialState
 from .files import progress_bar
 from .settings import ROW, STUDENT_RECIPE, TrainConfig
 from .processor import SOS, PAD
 from .model import MusicTransformer, ModelConfig, plain_attention, rel_attention
-from .training import Run, Log, best_precision, keep_memory, make_optimizers, token_loss
+from .training import Run, Log, best_precision, keep_memory, make_optimizers, this_process, token_loss
 from .generation import compose, generate, Ending, Sampling, Take
 
 # %% ../nbs/08_benchmark.ipynb #4a3af525
@@ -266,7 +265,7 @@ def benchmark(
     quick:bool=False, # toy sizes
 )->dict: # name: value, budget and whether it is kept
     "Every row of `BUDGET`, on the device that this process works on."
-    device = PartialState().device.type
+    device = this_process().device.type
     if device=='cpu': keep_memory()                                # as `fit` does
     t = _quick_times(device) if quick else _full_times(device)
     return {k: row.of(t) for k,row in BUDGET.items() if row.over in t}
@@ -284,7 +283,7 @@ def measure(
     device:str=None, # cpu or cuda; cuda where there is one when `None`
 )->dict: # as `benchmark` gives it
     "Run the benchmark and print its table. `ValueError` if this process cannot work on the device, or works elsewhere."
-    here = PartialState().device.type
+    here = this_process().device.type
     device = device or here
     possible = ['cpu','cuda'] if torch.cuda.is_available() else ['cpu']
     if device not in possible: raise ValueError(f'--device must be {" or ".join(possible)} here, not {device}')

@@ -321,13 +321,13 @@ def mt_evaluate(
     verify:bool=False,  # first see that the model gives the loss on its reference ids that it was saved with
 ):
     "Score every token of a split once, each with at least half a window of context."
-    from accelerate import PartialState
     from music_transformer.corpus import TokenStore
     from music_transformer.evaluation import evaluate
     from music_transformer.model import MusicTransformer
+    from music_transformer.training import this_process
     if json is not None: check_names(json) # better to fail now than at the end
     tokens = TokenStore(store)
-    net = MusicTransformer.from_pretrained(model, device=PartialState().device, verify=verify)
+    net = MusicTransformer.from_pretrained(model, device=this_process().device, verify=verify)
     if context is None: context = net.cfg.max_distance
     r = evaluate(net, tokens, split, context, batch_size, progress=True)
     _print_scores(split, r)

@@ -88,7 +88,7 @@ def shade(
 def given_and_new(p:Performance)->list: # of (`Performance`, its colours)
     "The given notes and the new ones."
     new,k = p.info.get('new'),p.info.get('primer_notes')
-    if new is not None: given = ~new                     # they alternate: see `given`
+    if new is not None: given = ~new[:len(p)]      # they alternate: see `given`; a long piece is cut short
     elif k is not None: given = np.arange(len(p))<k
     else: given = p.notes['start']<(p.info.get('new_from') or 0)
     return [(replace(p, notes=p.notes[m]),colours) for m,colours in ((given,PRIMER), (~given,COMPOSED))]
@@ -138,7 +138,8 @@ def transpose(self:Performance,
         raise ValueError(f'semitones: {int(semitones):+} moves a note outside pitch 0-127')
     notes = self.notes.copy()
     notes['pitch'] = pitch
-    return replace(self, notes=notes)
+    info = {k: v for k,v in self.info.items() if k!='ids'} # they are of another key
+    return replace(self, notes=notes, info=info)
 
 @patch
 def stretch(self:Performance,

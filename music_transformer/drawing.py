@@ -25,8 +25,8 @@ from .processor import decode, token_name, Grammar, MAX_SHIFT, STEP, VOCAB_SIZE
 from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS
 from .settings import Sampling
 from .echo import Echo
-from .directions import left_class, Wish, Wishes
-from .model import MusicTransformer, Cache, Step
+from .directions import left_class, Wish, Wishes, WISHES
+from .model import at_rest, MusicTransformer, Cache, Step
 
 # %% ../nbs/04b_drawing.ipynb #698b2409
 def probabilities(
@@ -463,13 +463,11 @@ def _add_twins(cache)->int: # 2
 @contextmanager
 def _ready(model, small):
     "For one step: evaluation mode, and one thread for a small model."
-    threads,training = torch.get_num_threads(),model.training
+    threads = torch.get_num_threads()
     if small: torch.set_num_threads(1)
-    if training: model.eval()
-    try: yield
-    finally:
-        torch.set_num_threads(threads)
-        if training: model.train()
+    try:
+        with at_rest(model): yield
+    finally: torch.set_num_threads(threads)
 
 def _is_small(model)->bool:
     "Would several threads wait for each other more than they help?"
@@ -511,11 +509,9 @@ class Wished(Rule):
 
     def tell(self, past:Past, heard:Echo): heard.directions = self.wishes.at(past.steps)
 
-_wishes = {o.name: o.metadata['help'] for o in fields(Wish)}
-
 def _wished(model, begin, given, seconds=math.inf)->list: # of rules
     "The wishes among the settings that are given, taken out of them. `ValueError` if they cannot be heard."
-    said = {k: given.pop(k) for k in list(given) if k in _wishes}
+    said = {k: given.pop(k) for k in list(given) if k in WISHES}
     wishes = Wishes(begin*STEP, **said)
     if wishes and not model.cfg.directions:
         raise ValueError(f'this model has not learned directions; leave {", ".join(said)} out.')

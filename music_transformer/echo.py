@@ -210,7 +210,8 @@ class Return:
     n: int       # how many groups
     up: int = 0  # semitones from there to here
 
-_in_common = {3:4, 4:6, 5:8, 6:6, 7:8} # groups that a match of each kind shares
+# groups that a match of each kind shares; a shorter one may be chance
+_in_common = {kind: n for kind,n,_ in _ways if n>=4}
 
 def returns(
     e:Echoes,    # of one piece

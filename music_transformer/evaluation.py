@@ -22,7 +22,7 @@ from .processor import decode, encode, legal
 from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, VOCAB_SIZE
 from .echo import echoes
 from .corpus import TokenStore
-from .model import MusicTransformer
+from .model import at_rest, MusicTransformer
 
 # %% ../nbs/03a_evaluation.ipynb #f408cbe8
 SMOOTHING = .1 # of the smooth cross-entropy that every run records, whatever it is trained with
@@ -90,14 +90,12 @@ def _padded(rows, value=PAD, side='right')->Tensor:
 # %% ../nbs/03a_evaluation.ipynb #95c0b981
 def _logp(model, batch)->Tensor: # (B, T, V), on the CPU
     "Log-probabilities of what follows each id of a batch of windows."
-    device,was = next(model.parameters()).device,model.training
+    device = next(model.parameters()).device
     ids = _padded([o.ids for o in batch]).to(device)
     past = _padded([o.past for o in batch], side='left').to(device)
     echo = batch[0].echo
     if echo: echo = {k: _padded([o.echo[k] for o in batch], 0).to(device) for k in echo}
-    model.eval()
-    logits = model(ids, past=past, echo=echo)
-    model.train(was)
+    with at_rest(model): logits = model(ids, past=past, echo=echo)
     return logits.float().log_softmax(-1).cpu()
 
 # %% ../nbs/03a_evaluation.ipynb #cc09e909

@@ -69,12 +69,8 @@ def write_file(path:str|Path, data:bytes)->Path:
         os.fsync(f.fileno())
     return Path(path)
 
-def check_writable(
-    folder:str|Path,
-    *names, # of files
-):
-    "`OSError` if nothing can be written in `folder`, or where it is to be, or not under one of the names."
-    check_names(*(Path(folder)/o for o in names))
+def check_writable(folder:str|Path):
+    "`OSError` if nothing can be written in `folder`, or where it is to be."
     at = _standing(Path(folder)/'a file')
     try:
         with TemporaryFile(dir=at): pass                  # one without a name: a kill leaves nothing behind

@@ -21,7 +21,7 @@ from .settings import Sampling, check, setting
 from .echo import Echo, Planned, draw_plan
 from .drawing import probabilities, compose, Past, Rule, Ending, Take
 from .drawing import _insistence, _plain, _refuse_strange, _tell_arguments, _wished
-from .given import bridge, complete
+from .given import bridge, complete, _Any
 from .model import MusicTransformer
 
 # %% ../nbs/04_generation.ipynb #f58aea00
@@ -39,14 +39,11 @@ def _primer_ids(primer):
 
 # %% ../nbs/04_generation.ipynb #b7e9720e
 @dataclass
-class _Asked:
+class _Asked(_Any):
     "What may be asked of `generate`, beside the settings of a draw."
     seconds:float = setting(60., 'of new music', above=0, most=24*60*60)
     tokens:int = setting(1, 'events', least=1)
-    window:int = setting(1, 'ids that are looked back on', least=1, most=2**16)
     tails:int = setting(1, 'ways to go on near the end', least=1, most=64)
-    guidance:float = setting(1., 'how many times what the model is told counts', least=0, most=20)
-    seed:int = setting(1, 'of the random numbers', least=0, below=2**63)
 
 # %% ../nbs/04_generation.ipynb #937cfc2b
 def _checked(seeds, asked)->dict:

@@ -23,12 +23,12 @@ from .midi import read_midi
 from .processor import decode, elapsed, encode, _in_order, MAX_SHIFT, STEP
 from .processor import NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, EOS
 from .settings import Sampling, check, setting
-from .directions import ahead, DIRECTIONS, Wishes
+from .directions import ahead, DIRECTIONS, Wishes, WISHES
 from .echo import Echo
 from .model import MusicTransformer, Cache, Step
 from .drawing import guided, pick, probabilities, Past, Rule, Take
 from .drawing import _add_twins, _are_told, _insistence, _is_small
-from .drawing import _events, _piano, _plain, _read, _ready, _refuse_strange, _tell, _tell_arguments, _wished, _wishes
+from .drawing import _events, _piano, _plain, _read, _ready, _refuse_strange, _tell, _tell_arguments, _wished
 
 # %% ../nbs/04c_given.ipynb #24cfef34
 @dataclass(frozen=True)
@@ -391,6 +391,7 @@ def play_on(
     if model.cfg.echo: cache.echoes = [Echo()]
     insists = guidance!=1
     with _ready(model, small): logits = _read(model, first, cache, insists)
+    cloud.takes[1:] = [deepcopy(first[0]) for _ in range(n-1)] # of one that has been told already
     copies = len(logits)                                    # 2 where each take has a twin that is told nothing
     cache.select([o for o in range(copies) for _ in range(n)])
     logits,step = logits.repeat_interleave(n, 0),None
@@ -451,16 +452,20 @@ def _between_strikes(new, given):
 
 # %% ../nbs/04c_given.ipynb #fb3ea9bb
 @dataclass
-class _Wanted:
-    particles:int = setting(16, 'takes that are weighed against each other', least=1, most=4096)
+class _Any:
+    "What may be asked of any way of composing."
     window:int = setting(1, 'ids that are looked back on', least=1, most=2**16)
+    guidance:float = setting(1., 'how many times what the model is told counts', least=0, most=20)
+    seed:int = setting(1, 'of the random numbers', least=0, below=2**63)
+
+@dataclass
+class _Wanted(_Any):
+    particles:int = setting(16, 'takes that are weighed against each other', least=1, most=4096)
     most:int = setting(1, 'strikes in any second', least=1, most=100)
     shortest:float = setting(0., 'seconds that a new note lasts at least', least=0, most=1)
     keep:float = setting(.5, 'share of the notes that stay', above=0, most=1)
-    guidance:float = setting(1., 'how many times what the model is told counts', least=0, most=20)
     seconds:float = setting(8., 'from one piece to the next', above=0, most=86400)
     foretell:bool = setting(True, 'is the model told what kind of music follows?')
-    seed:int = setting(1, 'of the random numbers', least=0, below=2**63)
 
 def _given_notes(p)->Performance:
     "What is given, a performance or a MIDI file. `ValueError` without notes, or if they overlap themselves."
@@ -592,7 +597,7 @@ def _held(p, at)->float:
 
 def _foretold(model, p, a, b, how)->dict:
     "The arguments for `complete`, and what follows the gap, where nothing is wished for."
-    wished = Wishes(**{k: how[k] for k in _wishes.keys() & how.keys()})
+    wished = Wishes(**{k: how[k] for k in WISHES if k in how})
     told = what_follows(p, b) if model.cfg.directions and not wished else {}
     if not told: return how
     when = max((b-a)/2, b-a-ARRIVE)

@@ -209,7 +209,7 @@ export class Take {
     const take = new Take(title), events = []
     for (const o of notes) {
       events.push({time: o.start, pitch: o.pitch, velocity: o.velocity, given: o.given})
-      events.push({time: o.end, pitch: o.pitch, velocity: 0})
+      events.push({time: Math.max(o.end, o.start + .001), pitch: o.pitch, velocity: 0}) // a release comes after its strike
     }
     events.sort((a, b) => a.time - b.time || a.velocity - b.velocity)
     for (const e of events) take.add(e)

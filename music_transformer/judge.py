@@ -15,11 +15,12 @@ import numpy as np
 from .data import Performance
 from .key import ends_at_home, in_scale
 from .midi import read_midi
-from .corpus import MIDI_NAMES, TokenStore
+from .corpus import is_midi, TokenStore
 from .processor import decode, STEP
+from .echo import GROUP
 
 # %% ../nbs/06b_judge.ipynb #78f0211d
-TOGETHER = .04 # seconds
+TOGETHER = GROUP*STEP # seconds
 
 def groups(
     p:Performance,
@@ -247,7 +248,7 @@ def minutes(
 
 def pieces_in(folder:str|Path)->list: # of `Performance`
     "The MIDI files of a folder, in the order of their names. `ValueError` if there are none."
-    found = sorted(o for o in Path(folder).iterdir() if o.suffix.lower() in MIDI_NAMES)
+    found = sorted(o for o in Path(folder).iterdir() if is_midi(o.name))
     if not found: raise ValueError(f'{folder} holds no MIDI files.')
     return [read_midi(o) for o in found]
 

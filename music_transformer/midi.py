@@ -6,7 +6,7 @@ Docs: https://music-transformer.github.io/music_transformer/midi.html.md"""
 
 # %% auto #0
 __all__ = ['META', 'next_strike', 'sustain', 'sostenuto', 'MidiError', 'events', 'Track', 'read_track', 'ticks_to_seconds',
-           'read_midi', 'write_midi']
+           'read_midi', 'midi_bytes', 'write_midi']
 
 # %% ../nbs/00a_midi.ipynb #59ccd600
 import io
@@ -376,14 +376,18 @@ def _one_a_millisecond(n):
     for k in ('end','velocity'): out[k] = np.maximum.reduceat(n[k], first)
     return out
 
-def write_midi(
-    p:Performance,
-    path:str|Path, # where; an existing file is replaced whole
-)->Path:
-    "Write `p` as a standard MIDI file: one note at a time on each pitch, none shorter than a millisecond."
+def midi_bytes(p:Performance)->bytes:
+    "A standard MIDI file: one note at a time on each pitch, none shorter than a millisecond."
     n = _one_a_millisecond(p.notes)
     until = np.minimum(n['end'], next_strike(n['start'], n['pitch'], np.inf))
     n['end'] = np.maximum(until, n['start']+.001)
     buf = io.BytesIO()
     replace(p, notes=n).to_pretty_midi().write(buf)
-    return write_file(path, buf.getvalue())
+    return buf.getvalue()
+
+def write_midi(
+    p:Performance,
+    path:str|Path, # where; an existing file is replaced whole
+)->Path:
+    "Write `p` as a standard MIDI file: see `midi_bytes`."
+    return write_file(path, midi_bytes(p))

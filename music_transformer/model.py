@@ -7,11 +7,12 @@ Docs: https://music-transformer.github.io/music_transformer/model.html.md"""
 # %% auto #0
 __all__ = ['EVENTS', 'SECONDS', 'State', 'running_max', 'StateInput', 'key_classes', 'describe_keys', 'StateOutput', 'angles',
            'rotate', 'EchoInput', 'EchoOutput', 'DirectionsInput', 'Cache', 'Conv', 'plain_attention', 'Attention',
-           'Block', 'MusicTransformer', 'Step', 'reference_loss', 'ModelConfig', 'by_key', 'rel_attention',
-           'flex_attend']
+           'Block', 'MusicTransformer', 'Step', 'at_rest', 'reference_loss', 'packaged', 'ModelConfig', 'by_key',
+           'rel_attention', 'flex_attend']
 
 # %% ../nbs/02_model.ipynb #fb6c951b
 import json, math
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields, replace
 from importlib.resources import files
@@ -25,7 +26,7 @@ from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalEntry
 from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 from safetensors.torch import load_file
 from fastcore.basics import patch
-from .files import write_file
+from .files import restore_folder, write_file
 from .processor import VOCAB_SIZE, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, STEP, MAX_SHIFT
 from .directions import N_CLASSES
 from .echo import Echo, N_KINDS, NOT_DUE
@@ -598,7 +599,6 @@ class MusicTransformer(nn.Module, PyTorchModelHubMixin):
     "A decoder over the 391 ids: `model(ids)` gives the logits of each next id."
     def __init__(self, cfg:ModelConfig=None):
         super().__init__()
-        if isinstance(cfg, dict): cfg = ModelConfig(**cfg)
         self.cfg = cfg = cfg or ModelConfig()
         D = cfg.d_model
         self.embed = nn.Embedding(cfg.vocab_size, D)
@@ -971,13 +971,19 @@ def add_nothing(self:Block):
         for p in o.parameters(): nn.init.zeros_(p)
 
 # %% ../nbs/02_model.ipynb #e2aea1f4
+@contextmanager
+def at_rest(model:nn.Module):
+    "Evaluation mode, for a while."
+    was = model.training
+    if was: model.eval()
+    try: yield
+    finally:
+        if was: model.train()
+
 def reference_loss(model:nn.Module, ids:list)->float:
     "Nats per token on these ids."
     x = torch.tensor([ids], device=next(model.parameters()).device)
-    was = model.training
-    model.eval()
-    with torch.no_grad(): logits = model(x[:,:-1]).float()[0]
-    model.train(was)
+    with at_rest(model), torch.no_grad(): logits = model(x[:,:-1]).float()[0]
     return F.cross_entropy(logits, x[0,1:]).item()
 
 # %% ../nbs/02_model.ipynb #31dabcb1
@@ -1080,13 +1086,17 @@ def generate_model_card(self:MusicTransformer,
     return ModelCard.from_template(about, template_str=_CARD, **said)
 
 # %% ../nbs/02_model.ipynb #7a7b48e1
+def packaged()->Path:
+    "The folder of the checkpoint that comes with the package."
+    return Path(str(files('music_transformer')))/'pretrained'
+
 def _checkpoint_folder(path, **hub):
     "The folder of a checkpoint: the packaged one, a local one, or one fetched from the hub."
     if hub['revision'] and (path is None or Path(path).is_dir()):
         raise ValueError('a revision belongs to a model of the hub; leave it out for a folder or the packaged model.')
-    if path is None: return Path(str(files('music_transformer')))/'pretrained'
+    if path is None: return packaged()
     path = Path(path)
-    if (path/'last').is_dir(): return _of_run(path)
+    if restore_folder(path/'last').is_dir(): return _of_run(path)
     if path.is_dir(): return path
     local = path.exists() or str(path).startswith(('.','/','~'))
     if not local and len(path.parts)==2: return _from_hub(path.as_posix(), **hub)
@@ -1096,7 +1106,7 @@ def _checkpoint_folder(path, **hub):
 def _of_run(path):
     "The best model of a run; the last one if validation has not chosen any yet."
     for o in ('best','final'):
-        if (path/o/'config.json').exists(): return path/o
+        if (restore_folder(path/o)/'config.json').exists(): return path/o
     raise ValueError(f'{path} is a run that has no model yet; go on with it (mt-train --resume), or wait.')
 
 # %% ../nbs/02_model.ipynb #b57859e0

@@ -114,17 +114,12 @@ def _named(row):
     if row.composer: return f'{row.composer}: {row.title}'
     return row.title or row.file
 
-def _of_split(store, split):
-    "Which pieces of a store are in a split."
-    return [i for i,o in enumerate(store.pieces) if o.split==split]
-
 # %% ../nbs/06a_originality.ipynb #07102461
 def build_index(
     store:TokenStore,
 )->Index: # of the training split, with the other splits for comparison
     "Make the index of a corpus. `ValueError` if it has no training pieces."
-    train = _of_split(store, 'train')
-    if not train: raise ValueError(f'the token store {store.path} has no training pieces to compare with.')
+    train = store.rows('train')
     kept = [marks(store[i]) for i in train]
     count = np.array([len(o) for o in kept])
     if not count.any(): raise ValueError(f'no training piece in {store.path} has nine notes to compare with.')
@@ -135,7 +130,7 @@ def build_index(
 
 def _never_met(store, index)->np.ndarray:
     "The longest run that each minute of the validation split shares with the index, in order."
-    pieces = [decode(store[i]) for i in _of_split(store, 'validation')]
+    pieces = [decode(store[i]) for i,o in enumerate(store.pieces) if o.split=='validation']
     minutes = [p[t:t+60] for p in pieces for t in range(0, int(p.seconds)-59, 60)]
     return np.sort([originality(p, index).longest for p in minutes]).astype(int)
 

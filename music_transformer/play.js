@@ -25,7 +25,8 @@ function variable(n) { // seven bits a byte, all but the last with the eighth bi
 
 function midiFile(notes) {
   const events = notes.flatMap(({start, end, pitch, velocity}) => {
-    return [[Math.round(start*1000), 0x90, pitch, velocity], [Math.round(end*1000), 0x80, pitch, 0]]
+    const on = Math.round(start*1000), off = Math.max(Math.round(end*1000), on + 1)
+    return [[on, 0x90, pitch, velocity], [off, 0x80, pitch, 0]]
   })
   events.sort((a, b) => a[0] - b[0] || a[1] - b[1]) // at one time releases first
   const track = [0, 0xff, 0x51, 3, 0x07, 0xa1, 0x20]  // half a second a beat, 500 ticks

@@ -19,7 +19,7 @@ import numpy as np
 from fastcore.basics import patch
 from .files import all_or_none, write_file
 from .data import Performance, given_and_new, shade
-from .midi import write_midi
+from .midi import midi_bytes, write_midi
 from .sound import find_soundfont, get_soundfont, mp3, render, write_audio
 
 # %% ../nbs/05_playback.ipynb #29b0b97e
@@ -310,9 +310,7 @@ $script</script>""")
 
 def _below(p, sound, note):
     "What stands below the roll."
-    midi = io.BytesIO()
-    p.to_pretty_midi().write(midi)
-    letters = [base64.b64encode(o).decode() for o in (sound, midi.getvalue())]
+    letters = [base64.b64encode(o).decode() for o in (sound, midi_bytes(p))]
     file = re.sub(r'\W+', '-', p.title).strip('-').lower()[:60] or 'performance'
     return _bar.substitute(sound=letters[0], midi=letters[1], file=file, note=note, script=_script)
 

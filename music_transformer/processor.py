@@ -132,11 +132,9 @@ def decode(
 # %% ../nbs/01_processor.ipynb #3adbfe64
 class Grammar:
     "What may follow the ids so far, so that the stream is one that `encode` could have written."
-    def __init__(self,
-        keys:tuple=(0,127), # the lowest and the highest that may be struck; a piano has 21 to 108
-    ):
+    def __init__(self):
         self.down = np.zeros(128, bool)  # keys that sound
-        self.there = np.isin(np.arange(128), np.arange(keys[0], keys[1]+1))
+        self.there = np.ones(128, bool)  # keys that may be struck
         self.velocity = None             # the bin in force
         self.steps = 0                   # time since the beginning
         self.last = SOS

@@ -667,10 +667,10 @@ def _recorded(piano, pitch, velocity):
 
 # %% ../nbs/04a_sound.ipynb #7df8f919
 def _as_mp3(x, sample_rate):
-    "One recording, its peak at full level."
+    "One recording, its peak at full level; silence stays silence."
     import soundfile
     buf = io.BytesIO()
-    soundfile.write(buf, x/np.abs(x).max(), sample_rate, **_light_mp3)
+    soundfile.write(buf, x/max(np.abs(x).max(), 1e-9), sample_rate, **_light_mp3)
     return buf.getvalue()
 
 def _sample(piano, pitch, velocity)->tuple: # its description, its MP3
@@ -686,7 +686,7 @@ def _sample(piano, pitch, velocity)->tuple: # its description, its MP3
 # %% ../nbs/04a_sound.ipynb #d91aa018
 def _packed(about, sounds)->bytes:
     "The file: a description, then the recordings."
-    loudest = max(o['gain'] for o in about['samples'])
+    loudest = max(o['gain'] for o in about['samples']) or 1
     at = 0
     for o,sound in zip(about['samples'], sounds):
         o['gain'] = round(.5*o['gain']/loudest, 4)

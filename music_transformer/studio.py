@@ -22,12 +22,12 @@ import numpy as np
 from anywidget import AnyWidget
 from fastcore.basics import patch
 from traitlets import Bool, Dict, Float, List, Unicode
-from .corpus import MIDI_NAMES
+from .corpus import is_midi, MIDI_NAMES
 from .data import Performance, given_and_new
 from .midi import read_midi, write_midi
 from .processor import STEP
 from .settings import Sampling, setting
-from .directions import Wish
+from .directions import Wish, WISHES
 from .echo import draw_plan
 from .model import MusicTransformer
 from .given import accompany as accompanied, fill
@@ -63,7 +63,7 @@ class Gathered:
 def performance(self:Gathered, title:str='')->Performance:
     "What there is; keys that are still down are let go."
     ends = max(self.now, self.notes[-1][0]+STEP) if self.notes else 0
-    notes = [(start, min(end, ends) if end==np.inf else end, *o) for start,end,*o in self.notes]
+    notes = [(start, ends if end==np.inf else end, *o) for start,end,*o in self.notes]
     begin = max((o[0] for o in notes[:self.n_given]), default=0.)
     return Performance(notes, title, dict(primer_notes=self.n_given, new_from=begin))
 
@@ -86,11 +86,10 @@ class Asked(Wish):
 # %% ../nbs/05a_studio.ipynb #ef8441ad
 _kinds = {bool: 'checkbox', int: 'number', float: 'number', str: 'text'}
 _steps = dict(temperature=.05, top_p=.01, primer_seconds=.5, sounding=.5, notes_per_second=.5)
-_wished = [f.name for f in fields(Wish)]
 
 def _control(f)->dict:
     "What the page must know of a setting to make a field for it."
-    o = dict(name=f.name, kind=_kinds[type(f.default)], help=f.metadata['help'], wish=f.name in _wished)
+    o = dict(name=f.name, kind=_kinds[type(f.default)], help=f.metadata['help'], wish=f.name in WISHES)
     if o['kind']=='number': o |= dict(min=f.metadata['least'], max=f.metadata['most'], step=_steps.get(f.name, 1))
     return o
 
@@ -114,7 +113,7 @@ def _listed(themes)->list: # of paths
     if themes is None: return []
     if not isinstance(themes, (str,Path)): return [Path(o) for o in themes]
     at = Path(themes)
-    return sorted(o for o in at.iterdir() if o.suffix.lower() in MIDI_NAMES) if at.is_dir() else [at]
+    return sorted(o for o in at.iterdir() if is_midi(o.name)) if at.is_dir() else [at]
 
 def _found(themes)->dict: # name to path
     "The themes there are; `FileNotFoundError` for one that is not."
@@ -228,7 +227,7 @@ def warm_up(self:Studio):
         self.hears = net.cfg.directions
         next(stream(net, seconds=5.))
         self.send(dict(piano=True), [piano_samples(self.soundfont)])
-    except (ValueError, OSError) as e: self.say(e)
+    except Exception as e: self.say(_sentence(e)) # a thread has no other way to say it
 
 # %% ../nbs/05a_studio.ipynb #84aac68e
 @patch
@@ -255,7 +254,7 @@ def halt(self:Studio): self.stopped = True
 def _drawing(asked:Asked)->dict:
     "What the draw is told; wishes that were not said are left out."
     how = dict(temperature=asked.temperature, top_p=asked.top_p, seed=asked.seed)
-    return how | {k: getattr(asked, k) for k in _wished if getattr(asked, k)}
+    return how | {k: getattr(asked, k) for k in WISHES if getattr(asked, k)}
 
 def _plan(asked, net, begin)->list: # of rules
     "A model that hears an echo is told to come back, as `generate` does it."
@@ -309,7 +308,7 @@ def finish(self:Studio, p:Performance, asked:Asked, what:str, uid:str):
     same = self.settings['seed']==asked.seed          # else another was set meanwhile
     if same and not asked.locked: self.settings = self.settings | dict(seed=(asked.seed+1)%2**31)
     if not len(p): return self.say('Stopped before anything was played.')
-    wished = ''.join(f', {k.replace("_", " ")} {getattr(asked, k)}' for k in _wished if getattr(asked, k))
+    wished = ''.join(f', {k.replace("_", " ")} {getattr(asked, k)}' for k in WISHES if getattr(asked, k))
     drawn = f'seed {asked.seed}, temperature {asked.temperature:g}, top-p {asked.top_p:g}'
     model = '' if asked.model==_packaged else f', {Path(asked.model).name}'
     self.add(Made(p, p.title, f'{what}, {drawn}{wished}{model}', uid))
@@ -428,10 +427,7 @@ def show(self:Studio, uid:str=''):
 def stored(self:Studio, made:Made):
     "Let the browser store a take if it is kept, and forget it if it is not."
     if not made.kept: return self.send(dict(forget=made.uid))
-    rows = [o[:4] for o in _rows(made.piece)]
-    n_given = sum(o[4] for o in _rows(made.piece))
-    store = dict(uid=made.uid, name=made.name, about=made.about, notes=rows, given=n_given)
-    self.send(dict(store=store))
+    self.send(dict(store=dict(uid=made.uid, name=made.name, about=made.about, notes=_rows(made.piece))))
 
 @patch
 def keep(self:Studio, uid:str='', kept:bool=True):
@@ -481,8 +477,11 @@ def restore(self:Studio):
 
 # %% ../nbs/05a_studio.ipynb #1ace7703
 def _unpacked(o:dict)->Made:
-    "A take as the browser had kept it."
-    p = Performance(o['notes'], o['name'], dict(primer_notes=o['given']))
+    "A take as the browser had kept it; an earlier version kept how many notes were given, always the first ones."
+    rows = o['notes']
+    if 'given' in o: rows = [[*note, i<o['given']] for i,note in enumerate(rows)]
+    new = np.array([not given for *_,given in rows], bool)
+    p = Performance([note for *note,_ in rows], o['name'], dict(new=new))
     return Made(p, o['name'], o['about'], o['uid'], kept=True)
 
 @patch
@@ -550,7 +549,7 @@ def _shown(made, soundfont):
 @patch
 def picture(self:Studio)->str: # HTML
     "The panel as it stands, without life."
-    values = {k.replace('_', ' '): v for k,v in self.settings.items() if k not in _wished}
+    values = {k.replace('_', ' '): v for k,v in self.settings.items() if k not in WISHES}
     lines = [_line.substitute(name=k, value=html.escape(f'{v}')) for k,v in values.items()]
     takes = [_shown(o, self.soundfont) for o in self.made[-1:]]
     return _still.substitute(lines=''.join(lines), said=html.escape(self.said), takes=''.join(takes))

@@ -32,7 +32,7 @@ from .processor import PAD, SOS, VOCAB_VERSION
 from .echo import joined, stream_echoes
 from .directions import ahead_of_all, partly, piece_ahead
 from .corpus import TokenStore, Windows, Augment, epoch_pieces
-from .settings import BETAS, EPS, WEIGHT_DECAY, LOOK, ROW, ModelConfig, TrainConfig, train_config
+from .settings import BETAS, EPS, WEIGHT_DECAY, LOOK, ROW, SCHEDULES, ModelConfig, TrainConfig, train_config
 from .model import MusicTransformer
 from .evaluation import KINDS, ECHOED, PAST, SMOOTHING, Measured, all_kinds, score, spans_of
 from .evaluation import eval_windows, evaluate, smoothed, surprises, token_loss, unigram_entropy
@@ -48,7 +48,7 @@ def _shape(schedule, done, decay)->float:
     if schedule=='linear': return 1-done
     if schedule=='wsd': return min((1-done)/decay, 1)
     if schedule=='constant': return 1.
-    raise ValueError(f'schedule must be one of cosine, linear, wsd, constant, noam, not {schedule!r}')
+    raise ValueError(f'schedule must be one of {", ".join(SCHEDULES)}, not {schedule!r}')
 
 # %% ../nbs/03_training.ipynb #d40030a0
 def lr_factor(
@@ -168,14 +168,14 @@ class Feed:
         ends:bool=False,  # and how far the end is, in windows that stand at one
     ):
         self.store,self.c,self.hears,self.share,self.directed,self.ends = store,c,hears,share,directed,ends
-        self.steps = c.epochs*math.ceil(_windows_of(store, c)/c.batch_size)
+        self.steps = c.epochs*math.ceil(_windows_of(store, c)/c.batch_size) # about: varied pieces differ
         self.epoch = None           # the one whose windows are at hand
         self.made,self.rest = [],() # of the next one: pieces made, and pieces to make
 
 def _windows_of(store, c)->int:
-    "How many windows the training split has. `ValueError` if they are too few."
+    "How many windows the training split has in most epochs. `ValueError` if they are too few."
     n = len(store.split('train'))
-    windows = math.ceil(n/c.context)
+    windows = math.ceil((n-1+c.context/2)/c.context)       # the first begins half a window before it, in the mean
     if n<c.context: wrong,smaller = f'the training split has {n} ids, fewer than one window of {c.context}','context'
     elif windows<c.batch_size:
         wrong = f'batch_size {c.batch_size} is larger than the data, {windows} windows of {c.context} ids'
@@ -358,8 +358,9 @@ def stop_signals():
 
 # %% ../nbs/03_training.ipynb #93696d5c
 def this_process()->PartialState:
-    "This process, among those that were started together. On CPUs `accelerate` has to be told that there are several."
-    return PartialState(cpu=parse_flag_from_env('ACCELERATE_USE_CPU'))
+    "This process, among those that were started together: on CPUs if `ACCELERATE_USE_CPU` says so, and on a Mac."
+    unfit = torch.backends.mps.is_available()      # its GPU has no float64
+    return PartialState(cpu=unfit or parse_flag_from_env('ACCELERATE_USE_CPU'))
 
 def _accelerator(c:TrainConfig)->Accelerator:
     "The devices and the precision of a run. `ValueError` if they cannot share it."
@@ -408,15 +409,18 @@ def begin(self:Run):
 # %% ../nbs/03_training.ipynb #169f1ee4
 @patch(as_prop=True)
 def done(self:Run)->float:
-    "The share of the run that lies behind."
+    "The share of the run that lies behind, 0 to 1; where epochs end it, as far as can be foreseen."
     clock = self.at.minutes/self.c.max_minutes if self.c.max_minutes else 0
-    return max(self.step/self.total, clock)
+    return min(max(self.step/self.total, clock), 1)
 
 @patch(as_prop=True)
 def over(self:Run)->bool:
     "Is the run at its end?"
-    impatient = 0<self.c.patience<=self.at.stale
-    return self.done>=1 or self.at.epoch>=self.c.epochs or impatient
+    c,at = self.c,self.at
+    late = 0<c.max_minutes<=at.minutes
+    far = 0<c.max_steps<=self.step
+    impatient = 0<c.patience<=at.stale
+    return at.epoch>=c.epochs or late or far or impatient
 
 # %% ../nbs/03_training.ipynb #43625c38
 @patch
@@ -643,7 +647,7 @@ def models_in(
 )->str:
     "Where the models of a run are, in words."
     best = 'no best one yet, for validation was not looked at'
-    if (Path(out)/'best').exists(): best = f'the best by validation in {out}/best'
+    if restore_folder(Path(out)/'best').exists(): best = f'the best by validation in {out}/best'
     return f'the last model is in {out}/final, {best}'
 
 # %% ../nbs/03_training.ipynb #9b29ea88

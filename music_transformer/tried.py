@@ -19,7 +19,7 @@ def read_trials(
     "The trials so far."
     path = Path(path)
     lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
-    return [json.loads(o) for o in lines]
+    return [json.loads(o) for o in lines if o.strip()]
 
 def by_name(
     trials:list,

@@ -5,7 +5,8 @@ from hypothesis import given, settings, strategies as st
 from music_transformer import given as room
 from music_transformer.data import Performance
 from music_transformer.drawing import Rule
-from music_transformer.generation import generate
+from music_transformer.echo import Planned
+from music_transformer.generation import Returns, generate
 from music_transformer.given import ARRIVE, Cloud, Particle, accompany, bridge, complete, fill, gap_in, play_on, vary, what_follows, _foretold
 from music_transformer.model import ModelConfig, MusicTransformer
 from music_transformer.processor import EOS, NOTE_OFF, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE, decode, encode
@@ -202,6 +203,17 @@ def test_returns_where_notes_are_given():
     assert 8<=found['when']<=10 and found['since']<=2.5
     for idle in (dict(tails=1), dict(keep_primer=False), dict(seconds=8)):
         with pytest.raises(ValueError, match='has no say'): generate(listener, given=p, **idle)
+
+def test_each_take_is_told_once_to_return():
+    told = Returns([Planned(8., 0., 3.)])
+    gap = gap_in(Performance([(t/2, t/2+.4, 60+t%5, 66) for t in range(24)]), 8, 10)
+    cloud = Cloud(Particle(gap, rules=[told]), 3, seed=1)
+    model,plans = small(echo=True),[]
+    class Listening(Rule):
+        def tell(self, past, heard): plans.append(len(heard.plan))
+    for o in cloud.takes: o.rules.append(Listening())
+    for _ in play_on(model, cloud): pass
+    assert max(plans)==1
 
 def test_what_follows_is_foretold(model):
     p,net = Performance([(t/4, t/4+.2, 60+t%3, 66) for t in range(80)]),small(echo=True, directions=True)

@@ -1,13 +1,15 @@
 "What a person does with the player, in a real browser: play, seek, pause, on a desk and on a phone."
-import json, os
+import base64, json, os, re
 from dataclasses import replace
 from pathlib import Path
-import pytest
+import numpy as np, pytest
 from conftest import chromium
 
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 
 from music_transformer.data import Performance
+from music_transformer import playback
+from music_transformer.midi import write_midi
 from music_transformer.playback import beside, compare, player
 from music_transformer.sound import _small
 
@@ -129,6 +131,18 @@ def test_downloads(page):
         with page.expect_download() as d: page.locator('.mt-links').first.locator('a').nth(i).click()
         assert d.value.suggested_filename == name
         with open(d.value.path(), 'rb') as f: assert f.read(4).startswith(head)
+
+def test_the_midi_is_that_of_write_midi(page, tmp_path):
+    odd = Performance([(0,2,60,64), (1,3,60,64), (4,4,64,64), (5,6,64,64)])   # one overlaps the next, one has no length
+    letters = re.search('data:audio/midi;base64,([^"]+)', player(odd)).group(1)
+    assert base64.b64decode(letters)==write_midi(odd, tmp_path/'a.mid').read_bytes()
+
+def test_a_long_piece_with_given_notes(monkeypatch):
+    "Of which a player shows the beginning."
+    monkeypatch.setattr(playback, '_longest', 4)
+    monkeypatch.setattr(playback, '_full', 2)
+    p = replace(piece, info=dict(new=np.arange(len(piece))%2==0))
+    assert 'The first 0:04 of 0:' in player(p)
 
 def test_what_comes_back_is_drawn_and_named(page):
     "An arc from the place that is taken up to where it returns; one right note alone may be chance."

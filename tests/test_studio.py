@@ -11,7 +11,7 @@ from music_transformer.midi import write_midi
 from music_transformer.model import MusicTransformer
 from music_transformer.playback import beside
 from music_transformer.sound import _small, piano_samples
-from music_transformer.studio import studio
+from music_transformer.studio import _rows, studio
 pytestmark = pytest.mark.skipif(not chromium, reason='no chromium on this machine (apt-get install chromium)')
 root = Path(__file__).parent.parent
 
@@ -145,6 +145,14 @@ def test_what_python_does_with_what_comes():
 
 def put(s, *names):
     for o in names: s.settle([dict(uid=o, name=o, about='', notes=[(0,1,60,64), (1,2,62,64)], given=0)])
+
+def test_a_kept_take_comes_back_in_its_colours():
+    "Given and new notes alternate in a filling; an earlier version kept only how many were given."
+    s = studio()
+    rows = [[t, t+1, 60+t, 64, t%2==0] for t in range(6)]
+    s.settle([dict(uid='new', name='new', about='', notes=rows), dict(uid='old', name='old', about='', notes=[o[:4] for o in rows], given=2)])
+    for uid,given in (('new', [1,0,1,0,1,0]), ('old', [1,1,0,0,0,0])):
+        assert [o[4] for o in _rows(s.find(uid).piece)]==[bool(o) for o in given]
 
 def test_what_is_refused_changes_nothing(tmp_path):
     s = studio(themes=root/'examples/prelude.mid', out=tmp_path/'file')

@@ -205,6 +205,12 @@ def test_a_run_speaks_of_best_only_if_there_is_one(store, tmp_path, monkeypatch)
     fit(store, cfg, replace(settings, max_steps=8), tmp_path/'more', progress=False)
     assert models_in(tmp_path/'more').endswith(f'the best by validation in {tmp_path}/more/best')
 
+def test_the_best_is_found_after_a_kill_between_two_renames(whole, tmp_path):
+    run = shutil.copytree(whole, tmp_path/'run')
+    for o in ('best','last'): (run/o).rename(run/f'.{o}.old')
+    found,best = (MusicTransformer.from_pretrained(o) for o in (run, whole/'best'))
+    assert all(torch.equal(a, b) for a,b in zip(found.parameters(), best.parameters()))
+
 def test_a_part_of_the_validation_split_says_which(whole):
     looks = [r for r in read_metrics(whole) if 'val_loss' in r]
     assert [r['step'] for r in looks]==[40,80,120,160,200,240] and len({r['val_part'] for r in looks})==1 and looks[0]['val_part'].startswith('8 of ')
@@ -337,6 +343,13 @@ def test_loop_times():
     from music_transformer.benchmark import loop_times
     t = loop_times(cfg, settings, steps=3)
     assert t['ratio']==pytest.approx(t['whole_s']/t['bare_s']) and t['tokens_per_s']==pytest.approx(4*32/t['whole_s'])
+
+def test_a_small_corpus_is_gone_through_as_often_as_asked(store, tmp_path, monkeypatch):
+    runs,fit_on = [],replace(settings, epochs=7, max_steps=0, context=256, batch_size=2, val_every=0)
+    begin = T.Run.begin
+    monkeypatch.setattr(T.Run, 'begin', lambda run: (runs.append(run), begin(run)))
+    fit(store, MusicTransformer(cfg), fit_on, tmp_path/'run', progress=False)
+    assert runs[0].at.epoch==7 and abs(runs[0].step-runs[0].total)<=2
 
 def test_the_moving_average_is_one(store, tmp_path):
     seen = []
