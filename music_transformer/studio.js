@@ -123,7 +123,7 @@ class Panel {
       ['again', 'Again', () => this.ask('again', {uid: this.shown, a: instrument.marked[0], b: instrument.marked[1]})],
       ['accompany', 'Accompany', () => this.accompany()],
       ['halt', 'Stop composing', () => this.ask('halt')],
-      ['undo', 'Delete newest', () => this.ask('undo')],
+      ['undo', 'Delete newest', () => this.ask('drop_newest')],
       ['restore', 'Bring back', () => this.ask('restore')],
     ]
   }
@@ -207,7 +207,7 @@ class Panel {
     model.on('change', this.onChange)
     root.addEventListener('mt-phrase', e => this.heard(e.detail))
     root.addEventListener('mt-enter', () => this.enter())
-    root.addEventListener('mt-undo', () => this.ask('undo'))
+    root.addEventListener('mt-undo', () => this.ask('drop_newest'))
     root.addEventListener('mt-mark', () => this.renew())
     this.timer = setInterval(() => this.renew(), 300)
   }

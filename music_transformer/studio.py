@@ -176,7 +176,7 @@ studio = Studio
 
 # %% ../nbs/05a_studio.ipynb #9d61a790
 _doings = ('ready set compose answer go_on again accompany halt '
-           'show keep rename save drop undo restore offer settle').split()
+           'show keep rename save drop drop_newest restore offer settle').split()
 
 @patch
 def hear(self:Studio, _:object, message:dict, buffers:list):
@@ -459,7 +459,7 @@ def drop(self:Studio, uid:str=''):
 
 # %% ../nbs/05a_studio.ipynb #beff7914
 @patch
-def undo(self:Studio):
+def drop_newest(self:Studio):
     "Delete the newest take that is not kept."
     free = [o for o in self.made if not o.kept]
     if not free: return self.say('All takes are kept.' if self.made else 'There is no take to delete.')
