@@ -56,8 +56,10 @@ def main(store, path=None):
     store,model,out = TokenStore(store),MusicTransformer.from_pretrained(path),Path('out/counts')
     real,known = minutes(store),model.cfg.echo
     made = {k: pieces(model, out/k, SEEDS, **how) for k,how in ways.items() if known or k=='composed'}
-    found = table(made | dict(real=real, shuffled=[shuffled(p) for p in real]))
+    others = dict(real=real, beginnings=minutes(store, first=True), shuffled=[shuffled(p) for p in real])
+    found = table(made | others)
     judge = {k: auc(o, real) for k,o in made.items()} | dict(floor=auc(real[::2], real[1::2]))
+    judge['beginnings'] = auc(made['composed'], others['beginnings'])
     primer = continued(model, store, out/'continued')
     told = {k: returned(o) for k,o in made.items()}
     print(show_table(found), f'a linear judge: {judge}', f'told: {told}', f'the primer comes back: {primer}', sep='\n')

@@ -242,9 +242,11 @@ def auc(
 def minutes(
     store:TokenStore,
     split:str='validation',
+    first:bool=False, # the first minutes instead
 )->list: # of `Performance`
     "One minute of each piece of a split: its last, so that it has an end."
-    return [decode(store[i])[-60:] for i in store.rows(split) if store.pieces[i].seconds>=60]
+    part = slice(60) if first else slice(-60, None)
+    return [decode(store[i])[part] for i in store.rows(split) if store.pieces[i].seconds>=60]
 
 def pieces_in(folder:str|Path)->list: # of `Performance`
     "The MIDI files of a folder, in the order of their names. `ValueError` if there are none."
