@@ -238,25 +238,26 @@ BUDGET = dict(
 LARGE = ModelConfig(d_model=512, n_layers=6, n_heads=8, d_ff=2048, max_distance=2048) # about 20 M parameters
 
 # %% ../nbs/08_benchmark.ipynb #1a4be61b
-def _all_times(cfg, train, rounds, events, tokens, seconds, device):
-    "Everything that the rows need, in seconds."
+def _all_times(cfg, train, composer, rounds, events, tokens, seconds, device):
+    "Everything that the rows need, in seconds; `composer` is the model that makes pieces."
     t = dict(one=1, pieces=8, tokens=train.context*train.batch_size)
     t |= attention_times(cfg, train, rounds, device)
     t |= step_times(cfg, train, rounds, device)
     t |= loop_times(cfg, train, rounds+1)
     t |= generation_times(cfg, tokens, events, device)
-    packaged = MusicTransformer.from_pretrained(device=device)
-    t |= tails_times(packaged, seconds)
-    its = event_times(packaged, events)
+    t |= tails_times(composer, seconds)
+    its = event_times(composer, events)
     return t|{f'its_{k}': v for k,v in its.items()}
 
 # %% ../nbs/08_benchmark.ipynb #20ae2d89
 def _quick_times(device):
     cfg = ModelConfig.student(d_model=64, n_layers=2, n_heads=2, max_distance=128)
-    return _all_times(cfg, TrainConfig(**STUDENT_RECIPE|dict(context=128)), 1, 5, 400, 2, device)
+    toy = MusicTransformer(cfg).to(device).eval()
+    return _all_times(cfg, TrainConfig(**STUDENT_RECIPE|dict(context=128)), toy, 1, 5, 400, 2, device)
 
 def _full_times(device):
-    t = _all_times(ModelConfig.student(), TrainConfig(**STUDENT_RECIPE), 7, 200, 10_000, 60, device)
+    packaged = MusicTransformer.from_pretrained(device=device)
+    t = _all_times(ModelConfig.student(), TrainConfig(**STUDENT_RECIPE), packaged, 7, 200, 10_000, 60, device)
     if device=='cuda': t['large'] = loop_times(LARGE, TrainConfig(context=2048, batch_size=32))['tokens_per_s']
     return t
 

@@ -600,9 +600,11 @@ _formats = {
     '.mp3': _mp3}
 
 # %% ../nbs/04a_sound.ipynb #082d9997
+_twice = 600 # seconds: longer pieces are not kept
+
 def _levelled(p, piano):
     "The sound in blocks, its peak 1 dB below full scale. Over ten minutes it is played twice, first for its peak."
-    kept = list(_blocks(p, piano)) if p.seconds<600 else None
+    kept = list(_blocks(p, piano)) if p.seconds<_twice else None
     def play(): return kept or _blocks(p, piano)
     peak = max(float(np.abs(b).max()) for b in play())
     level = np.float32(_peak/peak if peak>0 else 1)

@@ -21,6 +21,17 @@ long_run = root/'examples/long-run/weights' # in two shards of bf16
 piece = encode(read_midi(root/'examples/piece-1.mid')).tolist()
 sizes = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64)
 
+@pytest.fixture(autouse=True)
+def one_browser(browser, monkeypatch):
+    "A tab for each script, not a browser."
+    def shown(path, folder, timeout):
+        page = browser.new_page()
+        page.goto(path.as_uri(), timeout=1000*timeout)
+        text = page.locator('pre').inner_html()
+        page.close()
+        return f'<pre>{text}</pre>'
+    monkeypatch.setattr('music_transformer.engine._shown', shown)
+
 def planned(returns): return [Planned(*o) for o in returns]
 
 def python_logits(folder, ids, window, directions, returns=()):
@@ -393,6 +404,7 @@ def test_a_device_that_is_slower_than_real_time_says_so_and_waits(site, page, tm
     (site.parent/'slow.html').write_text(slow, encoding='utf-8')
     page.goto((site.parent/'slow.html').as_uri())
     page.wait_for_function('!document.querySelector("#compose").disabled')
+    page.select_option('#seconds', '10')
     assert re.search(r'more slowly than it sounds \(0\.[1-4] of', page.locator('#state').text_content())
     page.get_by_role('button', name='Compose').click()
     page.wait_for_function('document.querySelector("#state").textContent.endsWith("10 % of that is there.")')

@@ -69,7 +69,7 @@ def test_progress_counts_what_is_left(model):
 
 def test_stopped_where_the_one_who_listens_says_so(model):
     p = generate(model, seconds=30, seed=1, progress=lambda share: share>.1)
-    whole = generate(model, seconds=30, seed=1, tails=1).info['ids']
+    whole = generate(model, seconds=30, seed=1, tails=1, progress=lambda share: share>.4).info['ids']
     assert p.info['ended']=='stopped' and 1<=p.seconds<=10
     assert p.info['ids'].tolist()==whole[:len(p.info['ids'])].tolist()
 

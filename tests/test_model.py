@@ -8,7 +8,8 @@ from music_transformer.processor import SOS, EOS, NOTE_OFF, TIME_SHIFT, VELOCITY
 from music_transformer.data import Performance
 
 small = dict(d_model=32, n_layers=2, n_heads=2, d_ff=64, max_distance=40, position='relative')
-kinds = [dict(position=p, state=s, wishes=w, clock=c) for p in ('relative','rotary','sinusoidal','none') for s,w,c in ((True,True,True),(False,True,False),(False,False,False))]
+kinds = [dict(position=p, state=s, wishes=w, clock=c) for p in ('relative','rotary','sinusoidal','none') for s,w,c in ((True,True,True),(False,True,False),(False,False,False))
+    if p=='rotary' or s or not w] # that wishes need no state is seen once
 name = lambda o: '-'.join(map(str, o.values()))
 
 def make(**kw): torch.manual_seed(0); return MusicTransformer(ModelConfig(**small|kw)).eval()
@@ -56,14 +57,14 @@ def test_the_cache_changes_nothing(kw):
 
 @pytest.mark.parametrize('kw', kinds, ids=name)
 def test_the_cache_rolls_for_ever_in_the_same_room(kw):
-    m,x = make(**kw|dict(n_layers=1)),ids(1, 700)
+    m,x = make(**kw|dict(n_layers=1)),ids(1, 360)
     c,window = Cache(50),50
     with torch.no_grad():
-        out = torch.cat([m(x[:,i:i+1], c) for i in range(700)], 1)
+        out = torch.cat([m(x[:,i:i+1], c) for i in range(360)], 1)
         room = {i: o[0].shape for i,o in c.layers.items()}
         assert room[0][3]==100
         if kw['position']!='sinusoidal':                                         # which counts from the start
-            for i in (120, 350, 699):
+            for i in (120, 250, 359):
                 want = m(x[:,i-49:i+1], past=x[:,:i-49])[:,-1]
                 assert (out[:,i]-want).abs().max()<2e-5, i
 
@@ -181,8 +182,8 @@ def test_cut_off_where_it_was_promised():
 
 def test_long_streams_are_well_formed():
     for kw in (dict(), dict(state=False, wishes=False, clock=False)):
-        out = generate(make(n_layers=1, **kw), tokens=3000, seed=5, window=64).info['ids']
-        assert len(out)==3001 and np.array_equal(encode(decode(out))[:-1][:2000], out[:2000])
+        out = generate(make(n_layers=1, **kw), tokens=2100, seed=5, window=64).info['ids']
+        assert len(out)==2101 and np.array_equal(encode(decode(out))[:-1][:2000], out[:2000])
 
 def test_greedy_draws_nothing():
     m = make()

@@ -69,6 +69,7 @@ def test_over_fitting_is_shown(tmp_path, monkeypatch):
     space,kept = {},tmp_path/'run'
     exec(source(cell('import numpy as np')).replace('from matplotlib_inline', '# ').replace('set_matplotlib_formats', '# '), space)
     whole = space['plot_curves']
+    monkeypatch.setattr('music_transformer.training.LOOK', 32)
     space['plot_curves'] = lambda run: (shutil.copytree(run, kept), whole(run))[1]
     exec(source(cell('often = TrainConfig')), space)
     for what in ('loss', 'smooth_loss'):

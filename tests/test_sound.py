@@ -51,9 +51,9 @@ def test_a_long_piece_is_as_loud_as_a_short_one(tmp_path, monkeypatch):
     played,blocks = [],sound._blocks
     monkeypatch.setattr(sound, '_blocks', lambda *a: (played.append(1), blocks(*a))[1])
     assert render(p, _small).shape==once.shape and np.abs(render(p, _small)-once).max()<1e-4 and len(played)==2
-    class Long(Performance): seconds = property(lambda self: max(super(Long, self).seconds, 600.))
-    twice = soundfile.read(write_audio(Long(p.notes[:20]), tmp_path/'b.flac', _small))[0]
-    assert len(played)==4 and len(twice)==602*44100 and np.abs(twice).max()==pytest.approx(10**(-1/20), abs=1e-3)
+    monkeypatch.setattr(sound, '_twice', 1)
+    twice = soundfile.read(write_audio(p, tmp_path/'b.flac', _small))[0]
+    assert len(played)==4 and np.abs(twice-once).max()<1e-4
 
 def riff(*chunks):
     body = b'sfbk'+b''.join(k+struct.pack('<I', len(v))+v for k,v in chunks)

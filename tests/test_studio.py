@@ -344,9 +344,11 @@ def test_press_the_button_and_hear(notebook, lab):
     page.locator('.mt-primer select').select_option('prelude')
     page.locator('.mt-seconds input').fill('5')
     page.locator('.mt-seconds input').press('Tab')
+    page.locator('.mt-primer_seconds input').fill('1')
+    page.locator('.mt-primer_seconds input').press('Tab')
     button(page, 'Compose').click()
     look = 'document.querySelector(".mt-studio").mtPanel'
-    page.wait_for_function(f'{look}.instrument.playing && {look}.instrument.position>8.5')
+    page.wait_for_function(f'{look}.instrument.playing && {look}.instrument.position>1.5')
     assert page.evaluate(f'{look}.instrument.sound.voices.size')>0
     page.locator('.mt-takes li').wait_for()
     page.locator('.mt-takes button', has_text='MP3').click()
