@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 FACTS = settings.ini setup.py pyproject.toml constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help music lab check test export style docs readme examples wheel-test listening-test fillings counts choosing wishes ends reread fuzz corpus-speed engine-speed trial clean
+.PHONY: help music lab check test export style docs readme examples anew wheel-test listening-test fillings counts choosing wishes ends reread fuzz corpus-speed engine-speed trial clean
 
 help: ## what there is
 	@grep -E '^[a-z -]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed 's/:.*## /	/' | while IFS='	' read -r name what; do printf '  make %-16s%s\n' "$$name" "$$what"; done
@@ -55,6 +55,18 @@ examples: $(VENV)/.dev ## the pieces in examples/, anew
 	$(BIN)/mt-compose --vary examples/prelude.mid --out examples/given
 	$(BIN)/mt-compose --seconds 60 --loudness 40,20:80,40:40 --guidance 4 --out examples/wished
 	$(BIN)/python docs/studio.py
+
+PAGES = 02_model 04_generation 04b_drawing 05_playback 05a_studio 05b_engine 06_analysis 06a_originality 06b_judge 08_benchmark
+STORE ?= store
+
+anew: $(VENV)/.dev ## the packaged model was replaced: its numbers, pieces and pages, STORE=store: hours
+	$(BIN)/mt-evaluate $(STORE) --json examples/run/test.json
+	$(MAKE) -j2 counts fillings ends ARGS=$(STORE)
+	$(MAKE) wishes examples
+	$(BIN)/mt-compose --seconds 30 --seed 1 --out examples
+	for o in $(PAGES); do MAESTRO_STORE=$(abspath $(STORE)) $(BIN)/nbdev-test nbs/$$o.ipynb --flags slow --save --n-workers 1 || exit; done
+	for o in nbs examples/how_do_i.ipynb examples/report.ipynb; do $(BIN)/nbdev-test $$o --save --n-workers 1 || exit; done
+	for o in nbs examples; do $(BIN)/nbdev-clean --fname $$o; done
 
 wheel-test: ## builds wheel and sdist from a clean clone, installs them into an empty environment, composes there
 	$(PYTHON) tests/wheel.py

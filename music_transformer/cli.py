@@ -147,6 +147,8 @@ def mt_train(
     if resume: what,train = (_with(c, settings) for c in run_settings(out))
     elif From: what,train = _from(From, recipe or 'tune', plain, settings)
     else: what,train = _new(recipe or 'base', settings)
+    if 'matrix_lr' in settings and train.optimizer!='muon':
+        raise ValueError(f'--matrix-lr is the rate of Muon, not of {train.optimizer}; --optimizer muon changes to it.')
     _train(_store(Path(store), out, resume), what, train, out, resume, samples)
 
 # %% ../nbs/07_cli.ipynb #b1945431
@@ -494,10 +496,11 @@ def _idle(where, **values):
 
 def _round_file(file, done, between, keep, particles, told, settings):
     "How notes are added to those of a file."
+    returns = _returns(told.pop('returns'))
     _idle('where notes are given', **told)
     if done!='varied': _idle('without --vary', keep=keep)
     from music_transformer.given import accompany, fill, vary
-    how = dict(particles=particles, **settings)
+    how = dict(particles=particles, returns=None if returns=='drawn' else returns, **settings)
     p = _read(file)
     if done=='filled': return lambda net, progress: fill(net, p, *between, progress=progress, **how)
     if done=='varied': return lambda net, progress: vary(net, p, keep, between, progress=progress, **how)

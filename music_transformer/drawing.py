@@ -7,14 +7,14 @@ Docs: https://music-transformer.github.io/music_transformer/drawing.html.md"""
 # %% auto #0
 __all__ = ['FULL', 'AT_HOME', 'GUIDANCE', 'TO_END', 'probabilities', 'pick', 'Past', 'Rule', 'WellFormed', 'wait_at_most',
            'Holds', 'Waits', 'choose_among', 'Keys', 'InScale', 'FewKeys', 'Ending', 'Rests', 'Take', 'guided',
-           'compose', 'Wished']
+           'compose', 'Wished', 'Returns']
 
 # %% ../nbs/04b_drawing.ipynb #7d638d8c
 import inspect, math
 from contextlib import contextmanager
 from collections.abc import Sequence
 from copy import deepcopy
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from difflib import get_close_matches
 import numpy as np, torch
 from fastcore.basics import patch
@@ -24,7 +24,7 @@ from .key import ends_at_home, scale_of
 from .processor import decode, token_name, Grammar, MAX_SHIFT, STEP, VOCAB_SIZE
 from .processor import NOTE_ON, NOTE_OFF, TIME_SHIFT, VELOCITY, PAD, SOS, EOS
 from .settings import Sampling
-from .echo import Echo
+from .echo import Echo, Planned
 from .directions import left_class, Wish, Wishes, WISHES
 from .model import at_rest, MusicTransformer, Cache, Step
 
@@ -519,3 +519,46 @@ def _wished(model, begin, given, seconds=math.inf)->list: # of rules
     beyond = f'lies beyond the {seconds:g} s that are to be composed.'
     if late>=seconds: raise ValueError(f'a wish from {late:g} s on {beyond}')
     return [Wished(wishes)] if wishes else []
+
+# %% ../nbs/04b_drawing.ipynb #bbre0002
+@dataclass
+class Returns(Rule):
+    "Tell the model when to go back to what was played."
+    plan: list         # of `Planned`, in order
+    told: bool = False # is that done?
+
+    def tell(self, past:Past, heard:Echo):
+        if not self.told: heard.plan += self.plan
+        self.told = True
+
+# %% ../nbs/04b_drawing.ipynb #bbre0003
+def _planned(model, returns)->list: # of `Planned`, in order
+    "A plan that is given. `ValueError` if it is none, or the model hears no echo."
+    try: plan = [Planned(*map(float, o)) for o in ([] if returns is None else returns)]
+    except (TypeError, ValueError, OverflowError): plan = None
+    strange = plan is None or isinstance(returns, (str,dict))
+    if strange or not all(0<=o.since<o.until<=o.when for o in plan):
+        wanted = 'drawn, None or a list of (when, from, to) in seconds, with from < to <= when'
+        raise ValueError(f'returns must be {wanted}, not {returns!r}')
+    deaf = plan and not model.cfg.echo
+    if deaf: raise ValueError('this model hears no echo and cannot be told to return; leave returns out.')
+    return sorted(plan, key=lambda o: o.when)
+
+def _inside(plan, begin, end)->list:
+    "The plan. `ValueError` for a return where nothing is composed."
+    where = f'from {begin:g} s' if end==math.inf else f'from {begin:g} s to {end:g} s'
+    outside = [o.when for o in plan if not begin<=o.when<end]
+    if not outside: return plan
+    raise ValueError(f'a return at {outside[0]:g} s lies outside of what is to be composed, {where}.')
+
+# %% ../nbs/04b_drawing.ipynb #bbre0004
+def _later(plan, seconds)->list:
+    "The plan, all of it moved."
+    return [Planned(*(t+seconds for t in astuple(o))) for o in plan]
+
+def _returned(rules, ids, begin=0.)->list:
+    "What became of the planned returns: when, from where, how many groups were played meanwhile, how many as told."
+    echo = Echo([o for r in rules if isinstance(r, Returns) for o in r.plan])
+    for i in ids: echo.push(i)
+    def moment(t): return round(float(t)+begin, 2)
+    return [dict(when=moment(t.when), since=moment(t.since), played=t.played, right=t.right) for t in echo.returned]

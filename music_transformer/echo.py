@@ -30,7 +30,7 @@ class Group:
     def touch(self)->int: return round(sum(self.touches)/len(self.touches))
 
 # %% ../nbs/01b_echo.ipynb #0dbbc510
-# kind, groups, by intervals or not; the most trusted first
+# kind, groups, by intervals or not; tried in this order, which was laid down and not measured
 _ways = (5, 8, False), (4, 6, False), (3, 4, False), (7, 8, True), (6, 6, True), (2, 3, False), (1, 2, False)
 TOLD = 8     # the kind of an echo that is not found, but told: see below
 N_KINDS = 9  # kind 0 is no echo
@@ -71,7 +71,7 @@ class Echo:
 
     def push(self, i:int):
         "Hear an id."
-        if i==SOS and self.groups: self.reset()
+        if i==SOS: self.reset()
         elif i<NOTE_OFF: self.strike(i)
         elif VELOCITY<=i<PAD: self.velocity = i-VELOCITY
         elif TIME_SHIFT<=i<VELOCITY:
@@ -296,9 +296,10 @@ def joined(
 def stream_echoes(
     ids:ArrayLike, # (N,) pieces that follow one another, each from its `sos` on
     told:float=0, # share of the long stretches that are told
-    rng:np.random.Generator=None, # draws them
+    rng:np.random.Generator=None, # draws them; a new one when `None`
 )->Echoes:
     "The echo after each id of a stream."
+    ids,rng = np.asarray(ids),rng or np.random.default_rng()
     parts = [echoes(o) for o in np.split(ids, np.flatnonzero(ids==SOS)[1:])]
     if told: parts = [tell(o, [r for r in stretches(o) if r.n>=LONG and rng.random()<told]) for o in parts]
     return joined(parts)

@@ -320,7 +320,7 @@ export class Echo {
   }
 
   push(i) {
-    if (i === SOS && this.groups.length) this.reset()
+    if (i === SOS) this.reset()
     else if (i < NOTE_OFF) this.strike(i)
     else if (i >= VELOCITY && i < PAD) this.velocity = i - VELOCITY
     else if (i >= TIME_SHIFT && i < VELOCITY) {

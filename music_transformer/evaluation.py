@@ -65,22 +65,22 @@ class Window:
     ids: np.ndarray    # (n,) int64: what is attended to; the last id of the span is not among it
     past: np.ndarray   # (P,) int64: up to `PAST` ids before
     asked: int         # how many places the span has: the last ones
-    echo: dict = None  # what `Echoes.window` says of `ids`, for a model that hears it
+    echo: dict         # what `Echoes.window` says of `ids`
 
     def __post_init__(self): self.first = len(self.ids)-self.asked
 
 # %% ../nbs/03a_evaluation.ipynb #07450fcc
-def _windows(model, spans, context):
+def _windows(spans, context):
     "A `Window` for each span. The echo is that of the whole piece, looked up once for spans in a row."
     piece = heard = None
     for ids,begin,end in spans:
         if not 0<begin<end<=min(len(ids), begin+context):
             raise ValueError(f'a span holds 1 to {context} ids after the first of its piece, not {begin} to {end}')
-        if model.cfg.echo and ids is not piece: piece,heard = ids,echoes(ids)
+        if ids is not piece: piece,heard = ids,echoes(ids)
         since = max(end-1-context, 0)
         x = np.asarray(ids[since:end-1], np.int64)
         past = np.asarray(ids[max(since-PAST, 0):since], np.int64)
-        yield Window(x, past, end-begin, heard and heard.window(since, len(x)))
+        yield Window(x, past, end-begin, heard.window(since, len(x)))
 
 # %% ../nbs/03a_evaluation.ipynb #17d3059b
 def _padded(rows, value=PAD, side='right')->Tensor:
@@ -93,15 +93,14 @@ def _logp(model, batch)->Tensor: # (B, T, V), on the CPU
     device = next(model.parameters()).device
     ids = _padded([o.ids for o in batch]).to(device)
     past = _padded([o.past for o in batch], side='left').to(device)
-    echo = batch[0].echo
-    if echo: echo = {k: _padded([o.echo[k] for o in batch], 0).to(device) for k in echo}
-    with at_rest(model): logits = model(ids, past=past, echo=echo)
+    echo = {k: _padded([o.echo[k] for o in batch], 0).to(device) for k in batch[0].echo}
+    with at_rest(model): logits = model(ids, past=past, echo=echo if model.cfg.echo else None)
     return logits.float().log_softmax(-1).cpu()
 
 # %% ../nbs/03a_evaluation.ipynb #cc09e909
 def _foreseen(model, spans, context, batch_size):
     "The `Window` of each span, and what is foreseen there."
-    windows = _windows(model, spans, context)
+    windows = _windows(spans, context)
     while batch := list(islice(windows, batch_size)):
         for w,logp in zip(batch, _logp(model, batch)): yield w, logp[w.first:len(w.ids)]
 
@@ -145,7 +144,6 @@ ECHOED = dict(none=[0], short=[1,2,3], six=[4,6], eight=[5,7]) # kinds of an ech
 def _by_kind(ids, w)->dict: # name: (n,) bool
     "Which of the ids of a span are of each kind."
     kinds = {k: (ids>=first) & (ids<end) for k,(first,end) in KINDS.items()}
-    if not w.echo: return kinds
     heard = w.echo['kind'][w.first:]
     return kinds | {k: kinds['on'] & np.isin(heard, o) for k,o in ECHOED.items()}
 
@@ -202,13 +200,12 @@ def score(
     part:tuple=(0,1), # of these, one share: (which, of how many), for several processes
     progress:bool=False,
     rules:bool=False, # also measure with the grammar: what may not follow is impossible
-)->dict:           # the kinds of `KINDS`, and of `ECHOED` for a model that hears: `Measured`, summed by piece
+)->dict:           # the kinds of `KINDS` and `ECHOED`: `Measured`, summed by piece
     "Score pieces by the protocol."
     if min(context, batch_size)<1:
         raise ValueError(f'context and batch_size must be at least 1, not {context} and {batch_size}')
     todo = _chosen(pieces, context, keep, part)
-    kinds = [*KINDS, *ECHOED] if model.cfg.echo else KINDS
-    sums = {k: Measured(*np.zeros((5, len(pieces)))) for k in kinds}
+    sums = {k: Measured(*np.zeros((5, len(pieces)))) for k in (*KINDS, *ECHOED)}
     may = lru_cache(1)(lambda i: legal(pieces[i]))
     found = _foreseen(model, (span for _,span in todo), context, batch_size)
     for (i,(ids,begin,end)),(w,logp) in zip(progress_bar(todo, progress, unit='window'), found):
@@ -293,5 +290,4 @@ def evaluate(
     out |= _ratio('nats_per_note', every.nats, sums['on'].tokens)                # every note has one note_on
     out |= _ratio('nats_per_second', every.nats, np.array(seconds))
     out |= dict(unigram_entropy=_entropy(np.concatenate(pieces)), kinds={k: _facts(sums[k]) for k in KINDS})
-    if model.cfg.echo: out['echoed'] = {k: _facts(sums[k]) for k in ECHOED}
-    return out
+    return out | dict(echoed={k: _facts(sums[k]) for k in ECHOED})

@@ -26,9 +26,10 @@ from .settings import Sampling, check, setting
 from .directions import ahead, DIRECTIONS, Wishes, WISHES
 from .echo import Echo
 from .model import MusicTransformer, Cache, Step
-from .drawing import guided, pick, probabilities, Past, Rule, Take
-from .drawing import _add_twins, _are_told, _insistence, _is_small
-from .drawing import _events, _piano, _plain, _read, _ready, _refuse_strange, _tell, _tell_arguments, _wished
+from .drawing import guided, pick, probabilities, Past, Returns, Rule, Take
+from .drawing import _add_twins, _are_told, _insistence, _is_small, _read, _ready, _tell, _wished
+from .drawing import _events, _piano, _plain, _refuse_strange, _tell_arguments
+from .drawing import _inside, _later, _planned, _returned
 
 # %% ../nbs/04c_given.ipynb #24cfef34
 @dataclass(frozen=True)
@@ -506,7 +507,8 @@ def _for_each(seed, progress, make):
 # %% ../nbs/04c_given.ipynb #b34ab1a2
 def _complete(
     model, given, between, seconds, # a `Performance`, the gap, how long the piece lasts
-    particles=16, most=None, shortest=0., seed=1, progress=None, window=None, rules=(), guidance=None, **sampling,
+    particles=16, most=None, shortest=0., seed=1, progress=None,
+    window=None, rules=(), guidance=None, returns=None, **sampling,
 ):
     "What `complete` does, for all its uses."
     _refuse_strange(complete, sampling)
@@ -514,8 +516,10 @@ def _complete(
     guidance = _insistence(model, guidance)
     free = {k: v for k,v in dict(most=limits['most'], window=_plain(window)).items() if v is not None}
     check(_Wanted(particles=_plain(particles), guidance=_plain(guidance), shortest=limits['shortest'], **free))
-    gap = gap_in(given, *_check_gap(between, seconds))
-    rules = [*rules, *_wished(model, gap.begin, sampling, (gap.end-gap.begin)*STEP)]
+    begin,end = _check_gap(between, seconds)
+    gap = gap_in(given, begin, end)
+    plan = _later(_inside(_planned(model, returns), begin, end), -gap.origin*STEP)
+    rules = [*rules, Returns(plan), *_wished(model, gap.begin, sampling, (gap.end-gap.begin)*STEP)]
     sampling = Sampling(**{k: _plain(v) for k,v in sampling.items()})
     forget = 0 if model.cfg.state or model.cfg.wishes else window or model.cfg.max_distance
     def make(seed, progress):
@@ -535,7 +539,8 @@ def _result(given, gap, cloud, seed)->Performance:
     logp = float(np.logaddexp.reduce(cloud.weights())-math.log(len(cloud.weights())))
     put = take.rule.put
     info = dict(seed=seed, ids=np.array(take.ids), ended='stopped' if stopped else 'as given', new=new,
-                new_from=float(p.notes['start'][new].min(initial=p.seconds)))
+                new_from=float(p.notes['start'][new].min(initial=p.seconds)),
+                returns=_returned(take.rules, take.ids, gap.origin*STEP))
     if not stopped: info |= dict(logp=logp, given_ids=put)
     if put and not stopped: info |= dict(nats=take.rule.paid/put, likely=how_likely(take.rule.paid/put))
     return replace(p, info=info|dict(effective=effective(cloud.weights()), resampled=cloud.resampled))
@@ -561,13 +566,14 @@ def complete(
     progress:Callable=None, # called with the share of the work that is done, 0 to 1; a true answer stops it
     window:int=None,      # ids the model looks back on; its `max_distance` when `None`
     rules:Sequence=(), # of one's own: each a `Rule`
-    guidance:float=None,  # how many times wishes count: as learned 1; twice when `None`, but once what is foretold
+    returns:list=None, # when to go back to what was played: (when, from, to) in seconds, within the gap
+    guidance:float=None,  # how many times what is told counts: 1 as learned; when `None` twice, what is foretold once
     **sampling,           # the draw, see `Sampling`; wishes, see `Wish`
 )->Performance:           # its `info` says which notes are `new`, and how likely it all was
     "Add to what is given, everywhere or between two moments."
     p = _given_notes(given)
     between = (0, p.seconds) if between is None else between
-    how = dict(progress=progress, window=window, rules=rules, guidance=guidance)
+    how = dict(progress=progress, window=window, rules=rules, guidance=guidance, returns=returns)
     return _complete(model, p, between, p.seconds, particles, most, shortest, seed, **how, **sampling)
 
 def _free()->list:
@@ -601,7 +607,8 @@ def _foretold(model, p, a, b, how)->dict:
     told = what_follows(p, b) if model.cfg.directions and not wished else {}
     if not told: return how
     when = max((b-a)/2, b-a-ARRIVE)
-    once = dict(guidance=1.) if how.get('guidance') is None else {}  # counted more often it would need a twin
+    insists = how.get('guidance') is not None or how.get('returns') is not None
+    once = {} if insists else dict(guidance=1.)    # counted more often it would need a twin
     return how | {k: [(when, v)] for k,v in told.items()} | once
 
 # %% ../nbs/04c_given.ipynb #1d0f9200

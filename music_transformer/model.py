@@ -961,7 +961,7 @@ def deepen(self:MusicTransformer,
     for b,i,before in zip(new.blocks, origin, [None,*origin]):
         b.load_state_dict(self.blocks[i].state_dict())
         if i==before: b.add_nothing()
-    return new.to(next(self.parameters()).device).train(self.training)
+    return new.to(next(self.parameters())).train(self.training)       # its device and precision
 
 # %% ../nbs/02_model.ipynb #de3903
 @patch

@@ -548,8 +548,12 @@ def restore(self:Run):
     if self.acc.is_main_process: restore_folder(last)
     self.acc.wait_for_everyone()
     if not (last/'run.json').exists(): raise ValueError(f'{self.out} has no checkpoint to resume from.')
-    self.acc.load_state(str(last))
-    self.at = _progress(json.loads((last/'run.json').read_text()))
+    try:
+        self.acc.load_state(str(last))
+        self.at = _progress(json.loads((last/'run.json').read_text()))
+    except Exception as e:                                                # each part is read by another library
+        why = next(iter(str(e).splitlines()), type(e).__name__)
+        raise ValueError(f'{last} is damaged, or of another model than {self.out}/config.json says: {why}') from None
 
 # %% ../nbs/03_training.ipynb #a993d943
 @patch
@@ -578,8 +582,7 @@ def _losses(sums)->dict:
     "What a look adds to a row."
     m = all_kinds(sums)
     row = dict(val_loss=m.loss, val_smooth_loss=m.smooth/m.tokens, val_accuracy=m.hits/m.tokens)
-    heard = [k for k in ECHOED if k in sums and sums[k].tokens]
-    return row | {f'val_{k}': sums[k].loss for k in heard}
+    return row | {f'val_{k}': sums[k].loss for k in ECHOED if sums[k].tokens}
 
 # %% ../nbs/03_training.ipynb #f42f4f7c
 @patch
@@ -637,8 +640,9 @@ def run_settings(
     if not path.exists(): raise ValueError(f'{out} holds no run to resume.')
     try:
         saved = json.loads(path.read_text())
-        return ModelConfig(**saved['model']),train_config(saved['train'])
-    except (KeyError, TypeError, ValueError) as e:
+        model,train,*_ = (saved[k] for k in ('model','train','data','vocabulary'))
+        return ModelConfig(**model),train_config(train)
+    except (AttributeError, KeyError, TypeError, ValueError) as e:
         raise ValueError(f'{path} does not describe a run of this version ({e}).') from None
 
 # %% ../nbs/03_training.ipynb #8bfc80f0

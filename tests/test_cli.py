@@ -198,6 +198,7 @@ def test_mistakes(corpus, tmp_path):
         (f'mt-train {store} --out r --batch-size 99999', 'larger than the data'), (f'mt-train {store} --out r --schedule up', 'schedule must be one of'),
         (f'mt-train {store} --out r --semitones 3', '--semitones is called --transpose now'), (f'mt-train {store} --out r --conv 1', 'conv must be 0'),
         (f'mt-train {store} --out r --from pretrained --echo true', 'brings its own echo'), (f'mt-train {store} --out r --told 1', 'told must be at least 0 and below 1'),
+        (f'mt-train {store} --out r --from pretrained --matrix-lr .01', 'the rate of Muon, not of adamw'),
         (f'mt-train {store} --out r --from nowhere', 'not a checkpoint'), (f'mt-train {store} --out r --from pretrained --d-model 32', 'brings its own d_model'),
         (f'mt-train {store} --out r --from pretrained --plain --seed 3', 'brings its own plain; leave'), ('mt-prepare prelude.mid --out notes.txt/s', 'nothing can be written in'),
         ('mt-train my.npz --out r', 'damaged'), ('mt-prepare prelude.mid --out my.npz', 'choose another place'),

@@ -174,6 +174,15 @@ def test_wishes_are_rules(model):
     a,b = back.info['ids'].tolist(),plain.info['ids'].tolist()
     assert a!=b and decode(os.path.commonprefix([a, b])).seconds>=4              # the same until then
 
+def test_a_plan_in_any_form_is_everyones():
+    net,plan = tiny(echo=True),[(5, 1, 3)]
+    wanted = [p.info['returns'] for p in generate(net, seconds=7, seed=[1,2], tails=1, returns=plan)]
+    assert all(wanted)
+    for form in (np.array(plan), (o for o in plan)):
+        assert [p.info['returns'] for p in generate(net, seconds=7, seed=[1,2], tails=1, returns=form)]==wanted
+    p = Performance([(t/2, t/2+.4, 60, 66) for t in range(8)])
+    with pytest.raises(ValueError, match='a return at 2 s lies outside'): generate(net, seconds=7, primer=p, returns=[(2, 0, 1)])
+
 class Only(Rule):
     "A few keys; and how many were struck."
     def __init__(self, *keys): self.keys,self.n = keys,0

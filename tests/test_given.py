@@ -204,6 +204,20 @@ def test_returns_where_notes_are_given():
     for idle in (dict(tails=1), dict(keep_primer=False), dict(seconds=8)):
         with pytest.raises(ValueError, match='has no say'): generate(listener, given=p, **idle)
 
+@pytest.mark.parametrize('when', [5, 10, 500])
+def test_a_return_outside_of_the_gap_is_refused(when):
+    p = Performance([(t/2, t/2+.4, 60+t%5, 66) for t in range(24)])
+    with pytest.raises(ValueError, match=f'a return at {when} s lies outside of what is to be composed, from 8 s to 10 s'):
+        generate(small(echo=True), given=p, between=(8,10), returns=[(when,0,3)], particles=2)
+
+def test_a_return_after_more_than_is_read(monkeypatch):
+    "Its seconds are those of the piece, though only the end of what comes before the gap is read."
+    p,listener = Performance([(t/2, t/2+.4, 60+t%5, 66) for t in range(64)]),small(echo=True)
+    monkeypatch.setattr(room, 'LOOK_BACK', 60)
+    q = fill(listener, p, 28, 30, returns=np.array([[28, 24, 26.]]), particles=2)
+    [found] = q.info['returns']
+    assert gap_in(p, 28, 30).origin>0 and 28<=found['when']<=30 and 22<=found['since']<=26
+
 def test_each_take_is_told_once_to_return():
     told = Returns([Planned(8., 0., 3.)])
     gap = gap_in(Performance([(t/2, t/2+.4, 60+t%5, 66) for t in range(24)]), 8, 10)

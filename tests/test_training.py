@@ -289,6 +289,14 @@ def test_a_run_of_an_earlier_version_with_other_constants_says_so(whole, store, 
     with pytest.raises(ValueError, match=f'does not describe a run of this version .*{said}'): run_settings(tmp_path/'run')
     with pytest.raises(ValueError, match=said): fit(store, cfg, settings, tmp_path/'run', resume=True, progress=False)
 
+@pytest.mark.parametrize('name,text', [('last/run.json',''), ('last/run.json','[]'), ('last/model.safetensors','torn'), ('last/optimizer.bin','torn'),
+    ('config.json','{"model": {}, "train": []}'), ('config.json','{"model": {}, "train": null, "data": "", "vocabulary": ""}')])
+def test_a_damaged_run_is_not_gone_on_with(whole, store, tmp_path, name, text):
+    shutil.copytree(whole, tmp_path/'run')
+    (tmp_path/'run'/name).write_text(text)
+    said = 'does not describe a run' if name=='config.json' else 'last is damaged'
+    with pytest.raises(ValueError, match=said): fit(store, cfg, settings, tmp_path/'run', resume=True, progress=False)
+
 def test_the_clock_ends_the_run_and_its_schedule(store, tmp_path, monkeypatch):
     monkeypatch.setattr(T, 'ROW', 1)
     c = replace(settings, max_steps=0, max_minutes=.04, schedule='linear', val_every=1000, epochs=10_000)
