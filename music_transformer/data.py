@@ -61,7 +61,8 @@ class Performance:
         start,end,velocity = n['start'],n['end'],n['velocity']
         if not (np.isfinite(start) & np.isfinite(end) & (start>=0) & (end>=start)).all():
             raise ValueError('a note must start at 0 s or later, and end no earlier than it starts')
-        if (n['pitch']>127).any() or (velocity>127).any() or (velocity<1).any(): raise ValueError(_range)
+        outside = (n['pitch']>127).any() or (velocity>127).any() or (velocity<1).any()
+        if outside: raise ValueError(_range)
         n = n[np.lexsort((n['pitch'], start))]
         n.flags.writeable = False
         object.__setattr__(self, 'notes', n)
@@ -91,7 +92,8 @@ def given_and_new(p:Performance)->list: # of (`Performance`, its colours)
     if new is not None: given = ~new[:len(p)]      # they alternate: see `given`; a long piece is cut short
     elif k is not None: given = np.arange(len(p))<k
     else: given = p.notes['start']<(p.info.get('new_from') or 0)
-    return [(replace(p, notes=p.notes[m]),colours) for m,colours in ((given,PRIMER), (~given,COMPOSED))]
+    parts = (given,PRIMER), (~given,COMPOSED)
+    return [(replace(p, notes=p.notes[m]),colours) for m,colours in parts]
 
 # %% ../nbs/00_data.ipynb #c899663a
 @patch
@@ -109,7 +111,8 @@ def plot(
         length = np.maximum(o['end']-o['start']-wide/400, wide/800) # a gap shows where a key is struck again
         colour = np.array(colours)[shade(o['velocity'])]
         ax.barh(o['pitch'], length, left=o['start'], height=.8, linewidth=0, color=colour)
-    lo,hi = (int(n['pitch'].min()),int(n['pitch'].max())) if len(n) else (60,72)
+    lo,hi = 60,72
+    if len(n): lo,hi = int(n['pitch'].min()),int(n['pitch'].max())
     ax.set(xlabel='seconds', ylabel='pitch', ylim=(lo-2.,hi+2.), xlim=(0,wide))
     ax.set_title(self.title, parse_math=False)           # a $ is a $
     ticks = [p for p in range(0,128,12) if lo-2<=p<=hi+2]

@@ -134,10 +134,9 @@ def generate(
     _refuse_strange(generate, sampling)
     drawn = isinstance(returns, str) and returns=='drawn'
     if given is not None or between is not None:
-        how = dict(particles=particles, seed=seed, progress=progress, window=window, guidance=guidance, rules=rules)
         own = dict(seconds=seconds, tokens=tokens, keep_primer=keep_primer, tails=tails)
-        how |= dict(returns=None if drawn else returns) | sampling
-        return _round_what_is_given(model, given, between, primer, own, how)
+        how = dict(particles=particles, seed=seed, progress=progress, window=window, guidance=guidance, rules=rules)
+        return _round_what_is_given(model, given, between, primer, own, how|sampling, None if drawn else returns)
     _no_say('without given', particles=particles)
     guidance = _insistence(model, _plain(guidance))
     asked = dict(seconds=seconds, tokens=tokens, window=window, tails=tails, guidance=guidance)
@@ -147,16 +146,16 @@ def generate(
     return made if np.ndim(seed) else made[0]
 
 # %% ../nbs/04_generation.ipynb #0fe4e3a3
-def _round_what_is_given(model, given, between, primer, own, how):
+def _round_what_is_given(model, given, between, primer, own, how, returns):
     "`generate` where notes are given."
     if given is None: raise ValueError('between needs given, the notes round it.')
     seconds = own.pop('seconds')
     _no_say('where notes are given', **own)
     if primer is None:
         _no_say('where notes are given and no primer', seconds=seconds)
-        return complete(model, given, between, **how)
+        return complete(model, given, between, returns=returns, **how)
     if between is not None: raise ValueError('with a primer, what is given is an ending; leave between out.')
-    return bridge(model, primer, given, seconds, **how)
+    return bridge(model, primer, given, seconds, returns=returns, **how)
 
 # %% ../nbs/04_generation.ipynb #b31c5b12
 def stream(
