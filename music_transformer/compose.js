@@ -240,6 +240,20 @@ export class FewKeys extends Rule {
   }
 }
 
+// The keys of a hand that has been silent for long are likelier.
+export class BothHands extends Rule {
+  constructor(nats) {
+    super()
+    this.nats = nats
+  }
+
+  bias(past, logits) {
+    const silent = keys => (past.steps - Math.max(...keys))*STEP - 2
+    const more = [past.struck.slice(0, 55), past.struck.slice(55)].map(o => this.nats*Math.min(Math.max(silent(o), 0), 4))
+    chooseAmong(logits, logits.slice(0, NOTE_OFF).map((o, key) => o + more[+(key >= 55)]))
+  }
+}
+
 const HEARD = 128, LEAST = 24 // notes; fewer tell no scale
 const TONES = [0, 2, 3, 5, 7, 8, 10, 11], twelve = [...Array(12).keys()]
 const SCALES = twelve.map(k => twelve.map(tone => TONES.includes((tone - k + 12)%12)))
@@ -400,12 +414,12 @@ export function pick(shares, random) {
 
 // `Sampling`, and what else may be asked for.
 const ASKED = {seconds: 60, seed: 1, window: 0, primer: null,
-  temperature: 1, keyTemperature: 1, offScale: .7, fewKeys: .35, topP: .99, maxHold: 5, maxRest: 2,
+  temperature: 1, keyTemperature: 1, offScale: .7, fewKeys: .35, bothHands: 0, topP: .99, maxHold: 5, maxRest: 2,
   directions: [0, 0, 0, 0, 0], // classes, as `Wishes` gives them in Python; 0 is unsaid
   returns: null, // a list of {when, since, until} in seconds; or a habit, from which one is drawn
   guidance: 2}   // how many times directions and returns count
 const RANGES = {seconds: [1e-3, 1e5], seed: [0, 2**53 - 1], window: [0, 2**16],
-  temperature: [0, 100], keyTemperature: [1e-3, 1e3], offScale: [0, 100], fewKeys: [0, 100], topP: [1e-6, 1],
+  temperature: [0, 100], keyTemperature: [1e-3, 1e3], offScale: [0, 100], fewKeys: [0, 100], bothHands: [0, 100], topP: [1e-6, 1],
   maxHold: [STEP, Infinity], maxRest: [STEP, Infinity], guidance: [0, 20]}
 
 function checked(given) {
@@ -434,6 +448,7 @@ export class Take {
     if (asked.keyTemperature !== 1) this.rules.push(new Keys(asked.keyTemperature))
     if (asked.offScale) this.rules.push(new InScale(asked.offScale))
     if (asked.fewKeys) this.rules.push(new FewKeys(asked.fewKeys))
+    if (asked.bothHands) this.rules.push(new BothHands(asked.bothHands))
     this.rules.push(new Rests(asked.maxRest, this.ending), new Holds(asked.maxHold, forget), new WellFormed())
   }
 

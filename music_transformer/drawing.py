@@ -6,8 +6,8 @@ Docs: https://music-transformer.github.io/music_transformer/drawing.html.md"""
 
 # %% auto #0
 __all__ = ['FULL', 'AT_HOME', 'GUIDANCE', 'TO_END', 'probabilities', 'pick', 'Past', 'Rule', 'WellFormed', 'wait_at_most',
-           'Holds', 'Waits', 'choose_among', 'Keys', 'InScale', 'FewKeys', 'Ending', 'Rests', 'Take', 'guided',
-           'compose', 'Wished', 'Returns']
+           'Holds', 'Waits', 'choose_among', 'Keys', 'InScale', 'FewKeys', 'BothHands', 'Ending', 'Rests', 'Take',
+           'guided', 'compose', 'Wished', 'Returns']
 
 # %% ../nbs/04b_drawing.ipynb #7d638d8c
 import inspect, math
@@ -186,6 +186,22 @@ class FewKeys(Rule):
         strikes[keys] -= self.nats*missing
         choose_among(logits, strikes)
 
+# %% ../nbs/04b_drawing.ipynb #bb04h004
+@dataclass
+class BothHands(Rule):
+    "The keys of a hand that has been silent for long are likelier."
+    nats: float # for each second
+    pause = 2   # seconds that any hand may be silent
+    most = 4    # seconds more that count
+    split = 55  # the lowest key of the right hand
+
+    def bias(self, past:Past, logits:Tensor):
+        keys = logits[:NOTE_OFF].clone()
+        for hand in slice(self.split), slice(self.split, NOTE_OFF):
+            silent = (past.steps-past.struck[hand].max())*STEP
+            keys[hand] += self.nats*min(max(silent-self.pause, 0), self.most)
+        choose_among(logits, keys)
+
 # %% ../nbs/04b_drawing.ipynb #ec5e8e78
 class Ending(Rule):
     "When a piece may end, and when it must."
@@ -294,6 +310,7 @@ class Take:
         if sampling.key_temperature!=1: self.rules.append(Keys(sampling.key_temperature))
         if sampling.off_scale: self.rules.append(InScale(sampling.off_scale))
         if sampling.few_keys: self.rules.append(FewKeys(sampling.few_keys))
+        if sampling.both_hands: self.rules.append(BothHands(sampling.both_hands))
         if sampling.grammar:
             self.rules += Rests(sampling.max_rest, ending), Holds(sampling.max_hold, forget), WellFormed()
         self.tails = [] # the takes that go on from here, where its end is near

@@ -382,7 +382,8 @@ def _room(self:Cache, i, k):
     if B!=buf.shape[1]: raise ValueError(f'the cache holds {buf.shape[1]} streams, not {B}')
     if end+T<=buf.shape[3]: return buf,end
     keep = min(end, self.window-1)
-    fresh = k.new_empty(2, B, H, max(2*self.window, keep+T), d)
+    room = max(keep+T, min(2*self.window, 2*(keep+T)+256))
+    fresh = k.new_empty(2, B, H, room, d)
     fresh[:,:,:,:keep] = buf[:,:,:,end-keep:end]
     return fresh,keep
 
@@ -404,7 +405,8 @@ def with_latest(self:Cache,
 @patch
 def select(self:Cache, rows:list):
     "Keep only these streams of the batch."
-    self.layers = {i: (buf[:,rows],end) for i,(buf,end) in self.layers.items()}
+    keep = self.window-1                                 # what lies further back is out of reach
+    self.layers = {i: (buf[:,rows,:,max(0, end-keep):end], min(end, keep)) for i,(buf,end) in self.layers.items()}
     self.latest = {k: x[rows] for k,x in self.latest.items()}
     if self.state: self.state.select(rows)
     if not self.echoes: return

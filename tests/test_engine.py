@@ -7,7 +7,7 @@ from conftest import chromium
 from music_transformer.data import Performance
 from music_transformer.echo import Echo, HABIT, Planned, TOLD, draw_plan
 from music_transformer.directions import left_class
-from music_transformer.drawing import Ending, FewKeys, InScale, Keys, guided
+from music_transformer.drawing import BothHands, Ending, FewKeys, InScale, Keys, guided
 from music_transformer.engine import _load, browser_logits, checkpoint_files, in_browser
 from music_transformer.engine import composed_in_browser, packaged, play_page
 from music_transformer.generation import Past, probabilities
@@ -106,10 +106,11 @@ const said = echo => i => { echo.push(i); const h = echo.hint(); return [h.kind,
 const told = ([ids, plan]) => { const echo = new Echo(plan), out = ids.map(said(echo)); return [out, echo.returned] }
 const inScale = logits => { new InScale(.7).bias(new Past(data.piece), logits = [...logits]); return logits }
 const free = logits => { new FewKeys(.35).bias(new Past(data.trill), logits = [...logits]); return logits }
+const both = logits => { new BothHands(.5).bias(new Past(data.trill), logits = [...logits]); return logits }
 const calmer = logits => { new Keys(.6).bias(null, logits = [...logits]); return logits }
 const allowed = i => { if (i < 388) grammar.push(i); return [...grammar.allowed()] }
 return {left: data.lefts.map(leftClass), ids: data.players.map(encode), keys: data.piece.map(keys), told: data.told.map(told), allowed: data.piece.map(allowed),
-  plans: data.seeds.map(o => drawPlan(data.habit, 90, 10, new Random(o))), calm: calmer(data.logits), scale: inScale(data.logits), free: free(data.logits),
+  plans: data.seeds.map(o => drawPlan(data.habit, 90, 10, new Random(o))), calm: calmer(data.logits), scale: inScale(data.logits), free: free(data.logits), both: both(data.logits),
   shares: data.draws.map(([temperature, topP]) => probabilities(data.logits, all, temperature, topP))}'''
 
 @pytest.fixture(scope='module')
@@ -190,6 +191,11 @@ def test_few_keys_are_as_unlikely(found):
     ours = logits.clone()
     FewKeys(.35).bias(Past(trill), ours)
     assert torch.allclose(torch.tensor(found['free']), ours, atol=1e-5) and ours[60]<logits[60]-3
+
+def test_a_silent_hand_is_as_likely(found):
+    ours = logits.clone()
+    BothHands(.5).bias(Past(trill), ours)
+    assert torch.allclose(torch.tensor(found['both']), ours, atol=1e-5) and ours[40]-logits[40]>ours[60]-logits[60]+.5
 
 def test_what_it_composes_is_well_formed_and_as_long_as_asked():
     primer = notes_of(read_midi(root/'examples/prelude.mid')[:3])
