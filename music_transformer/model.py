@@ -405,13 +405,26 @@ def with_latest(self:Cache,
 @patch
 def select(self:Cache, rows:list):
     "Keep only these streams of the batch."
-    keep = self.window-1                                 # what lies further back is out of reach
-    self.layers = {i: (buf[:,rows,:,max(0, end-keep):end], min(end, keep)) for i,(buf,end) in self.layers.items()}
+    move = self._close_up if rows==sorted(set(rows)) else self._pick
+    for i,(buf,end) in self.layers.items(): self.layers[i] = move(buf, end, rows)
     self.latest = {k: x[rows] for k,x in self.latest.items()}
     if self.state: self.state.select(rows)
     if not self.echoes: return
     chosen = [self.echoes[i] for i in rows]
     self.echoes = [deepcopy(o) if chosen.count(o)>1 else o for o in chosen]
+
+@patch
+def _close_up(self:Cache, buf, end, rows):
+    "Where streams only end, the later ones move up, in place."
+    begin = max(0, end-self.window+1)                    # what lies further back is out of reach
+    for to,row in enumerate(rows):
+        if to!=row: buf[:,to,:,begin:end] = buf[:,row,:,begin:end]
+    return buf[:,:len(rows)],end
+
+@patch
+def _pick(self:Cache, buf, end, rows):
+    begin = max(0, end-self.window+1)
+    return buf[:,rows,:,begin:end],end-begin
 
 # %% ../nbs/02_model.ipynb #e9daef5c
 class _Convolve(torch.autograd.Function):
