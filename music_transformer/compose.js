@@ -240,7 +240,7 @@ export class FewKeys extends Rule {
   }
 }
 
-// The keys of a hand that has been silent for long are likelier.
+// The keys of a hand that has been silent for long are likelier. The G under middle C is the right hand's lowest.
 export class BothHands extends Rule {
   constructor(nats) {
     super()
@@ -249,7 +249,8 @@ export class BothHands extends Rule {
 
   bias(past, logits) {
     const silent = keys => (past.steps - Math.max(...keys))*STEP - 2
-    const more = [past.struck.slice(0, 55), past.struck.slice(55)].map(o => this.nats*Math.min(Math.max(silent(o), 0), 4))
+    const hands = [past.struck.slice(0, 55), past.struck.slice(55)]
+    const more = hands.map(keys => this.nats*Math.min(Math.max(silent(keys), 0), 4))
     chooseAmong(logits, logits.slice(0, NOTE_OFF).map((o, key) => o + more[+(key >= 55)]))
   }
 }

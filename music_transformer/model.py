@@ -405,26 +405,22 @@ def with_latest(self:Cache,
 @patch
 def select(self:Cache, rows:list):
     "Keep only these streams of the batch."
-    move = self._close_up if rows==sorted(set(rows)) else self._pick
-    for i,(buf,end) in self.layers.items(): self.layers[i] = move(buf, end, rows)
+    only_ends = rows==sorted(set(rows))
+    for i,(buf,end) in self.layers.items():
+        begin = max(0, end-self.window+1)                # what lies further back is out of reach
+        if only_ends: self.layers[i] = _close_up(buf, rows, slice(begin, end)),end
+        else: self.layers[i] = buf[:,rows,:,begin:end],end-begin
     self.latest = {k: x[rows] for k,x in self.latest.items()}
     if self.state: self.state.select(rows)
     if not self.echoes: return
     chosen = [self.echoes[i] for i in rows]
     self.echoes = [deepcopy(o) if chosen.count(o)>1 else o for o in chosen]
 
-@patch
-def _close_up(self:Cache, buf, end, rows):
-    "Where streams only end, the later ones move up, in place."
-    begin = max(0, end-self.window+1)                    # what lies further back is out of reach
+def _close_up(buf, rows, part):
+    "Move the later streams up, in place."
     for to,row in enumerate(rows):
-        if to!=row: buf[:,to,:,begin:end] = buf[:,row,:,begin:end]
-    return buf[:,:len(rows)],end
-
-@patch
-def _pick(self:Cache, buf, end, rows):
-    begin = max(0, end-self.window+1)
-    return buf[:,rows,:,begin:end],end-begin
+        if to!=row: buf[:,to,:,part] = buf[:,row,:,part]
+    return buf[:,:len(rows)]
 
 # %% ../nbs/02_model.ipynb #e9daef5c
 class _Convolve(torch.autograd.Function):
