@@ -74,8 +74,7 @@ def test_a_phrase_is_answered_kept_and_found_again(page, tmp_path):
     phrase = s.made[0].piece.notes[:3]
     assert phrase['pitch'].tolist()==[60,64,67] and phrase['start'][0]==0 and len(s.made[0].piece)>3
     assert page.evaluate('panel.instrument.notes.filter(o => o.given).length')==3
-    page.wait_for_function('panel.instrument.playing && panel.instrument.position>panel.instrument.notes[2].start+.2')
-    assert page.evaluate('panel.instrument.sound.voices.size')>0
+    page.wait_for_function('panel.instrument.playing && panel.instrument.position>panel.instrument.notes[2].start+.2 && panel.instrument.sound.voices.size>0')
     heard = page.evaluate('panel.instrument.notes.map(o => [o.start, o.pitch])')
     assert len(heard)==len(s.made[0].piece)                                  # the page and Python have the same take
     page.locator('.mt-takes button', has_text='Keep').click()
@@ -348,8 +347,7 @@ def test_press_the_button_and_hear(notebook, lab):
     page.locator('.mt-primer_seconds input').press('Tab')
     button(page, 'Compose').click()
     look = 'document.querySelector(".mt-studio").mtPanel'
-    page.wait_for_function(f'{look}.instrument.playing && {look}.instrument.position>1.5')
-    assert page.evaluate(f'{look}.instrument.sound.voices.size')>0
+    page.wait_for_function(f'{look}.instrument.playing && {look}.instrument.position>1.5 && {look}.instrument.sound.voices.size>0')
     page.locator('.mt-takes li').wait_for()
     page.locator('.mt-takes button', has_text='MP3').click()
     says(page, 'Saved')
