@@ -13,8 +13,7 @@ SEEDS = range(1001, 1021)
 plain = dict(off_scale=0., few_keys=0., both_hands=0.)
 scale = plain | dict(off_scale=.7)
 few = scale | dict(few_keys=.35)
-ways = dict(plain=plain, keys_7=plain | dict(key_temperature=.7), scale_7=scale, scale_7_few_35=few,
-    both_hands=few | dict(both_hands=.5))
+ways = dict(plain=plain, scale_7=scale, scale_7_few_35=few, both_hands=few | dict(both_hands=.5))
 SHOWN = 'returns','stuck','two_hands','louder','in_scale','home'
 
 def drawn(model, folder, how)->list: # of `Performance`

@@ -415,7 +415,7 @@ export function pick(shares, random) {
 
 // `Sampling`, and what else may be asked for.
 const ASKED = {seconds: 60, seed: 1, window: 0, primer: null,
-  temperature: 1, keyTemperature: 1, offScale: .7, fewKeys: .35, bothHands: 0, topP: .99, maxHold: 5, maxRest: 2,
+  temperature: 1, keyTemperature: 1, offScale: .7, fewKeys: .35, bothHands: .5, topP: .99, maxHold: 5, maxRest: 2,
   directions: [0, 0, 0, 0, 0], // classes, as `Wishes` gives them in Python; 0 is unsaid
   returns: null, // a list of {when, since, until} in seconds; or a habit, from which one is drawn
   guidance: 2}   // how many times directions and returns count

@@ -184,7 +184,7 @@ class Sampling(Checked):
     key_temperature:float = setting(1., 'that of the choice of a key: below 1 fewer wrong notes', least=.001, most=1000)
     off_scale:float = setting(.7, 'nats less for keys off the scale of the last notes', least=0, most=100)
     few_keys:float = setting(.35, 'nats less for keys of the last 48 notes, per key fewer than 12', least=0, most=100)
-    both_hands:float = setting(0., 'nats more for the keys of a silent hand, per second beyond two', least=0, most=100)
+    both_hands:float = setting(.5, 'nats more for the keys of a silent hand, per second beyond two', least=0, most=100)
     top_k:int = setting(0, 'draw among the k likeliest events; 0 for all', least=0)
     top_p:float = setting(.99, 'draw among the likeliest events that together hold this share', above=0, most=1)
     min_p:float = setting(0., 'leave out what is less likely than this share of the likeliest', least=0, most=1)

@@ -151,7 +151,7 @@ def test_takes_of_a_batch_end_where_they_like():
 
 def test_of_several_tails_the_likeliest_end_is_taken():
     m = MusicTransformer.from_pretrained()
-    takes = [Take([SOS], s, Ending(seconds=6, tails=4, told=True), Sampling()) for s in (1,3,4)]
+    takes = [Take([SOS], s, Ending(seconds=6, tails=4, told=True), Sampling()) for s in (1,3,5)]
     for _ in compose(m, takes, 512, GUIDANCE): pass
     assert any(len({o.best_end() for o in t.tails})>1 for t in takes)                                # there was something to choose
     for t in takes:
@@ -160,7 +160,7 @@ def test_of_several_tails_the_likeliest_end_is_taken():
         best = max(t.tails, key=lambda o: o.best_end())
         n = best.best_end()[1]
         assert t.finished()[0]==(best.ids[:n]+[EOS] if n else best.ids)
-    a,b = (generate(m, seconds=6, seed=4, tails=n) for n in (4,1))
+    a,b = (generate(m, seconds=6, seed=5, tails=n) for n in (4,1))
     assert a!=b and a.info['ids'].tolist()[:400]==takes[2].finished()[0][:400]
 
 def test_a_rest_that_ends_a_piece_is_no_part_of_it():
