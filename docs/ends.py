@@ -78,8 +78,8 @@ def main(store, path=None):
     telling = saved(model, store)
     print('told, in nats', telling, flush=True)
     real = [p[-SECONDS:] for p in minutes(store)]
-    known = json.loads(Path('examples/run/ends.json').read_text())['ends']
-    usual = np.exp(np.quantile(known, [.05,.5])).round(4).tolist()
+    ends,_ = end_chances(model, [store[i] for i in store.rows('validation')], model.cfg.max_distance)
+    usual = np.exp(np.quantile(ends, [.05,.5])).round(4).tolist()
     for name,times in ways.items():
         made = composed(model, out/name, times)
         rows[name] = dict(times=times) | facts(model, made, real)
