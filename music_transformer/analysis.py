@@ -131,7 +131,6 @@ def _curve(ax, train, val):
         train = [o for o in train if o[0]>=val[0][0]]
         ax.plot(*zip(*val), 'o-', c='C1', ms=4, label='validation', zorder=3)
     if train: ax.plot(*zip(*train), c='C0', label='training')
-    if val: ax.legend()
     ax.grid(alpha=.3)
 
 # %% ../nbs/06_analysis.ipynb #3fe24d05
@@ -149,6 +148,7 @@ def plot_curves(
     for ax,(k,(train,val)) in zip(axs[0], found.items()):
         _curve(ax, train, val if validation else [])
         ax.set(xlabel='step', title=_quantities[k])
+    if validation: fig.legend(*axs[0,0].get_legend_handles_labels(), loc='outside lower center', ncols=2)
     return fig
 
 # %% ../nbs/06_analysis.ipynb #c05700a2

@@ -1,4 +1,4 @@
-"""Eight commands: prepare, train, evaluate, compose, render, page, originality, judge.
+"""Nine commands: prepare, train, evaluate, compose, render, page, originality, judge.
 
 Docs: https://music-transformer.github.io/music_transformer/cli.html.md"""
 
@@ -530,7 +530,8 @@ def mt_render(
     p = read_midi(file)
     out = Path(out or Path(file).with_suffix('.mp3'))
     roll = out.with_suffix('.png')
-    files = [out] if _is_as_new(roll, file) else [out, roll] # mt-compose has drawn what came back, too
+    drawn = roll==Path(file).with_suffix('.png') and _is_as_new(roll, file) # by mt-compose, with what came back
+    files = [out] if drawn else [out, roll]
     with all_or_none(*files) as (new_sound,*new_roll):
         write_audio(p, new_sound, font)
         for o in new_roll: write_roll(p, o)

@@ -402,6 +402,7 @@ def _is_whole(tokens, pieces, n_tokens):
     if tokens.dtype!=np.uint16 or tokens.max()>=VOCAB_SIZE: return False
     if tokens.shape!=(n_tokens,) or n_tokens!=ends[-1]: return False
     if not set(pieces['split'])<=set(_splits) or list(ends[:-1])!=pieces['offset']: return False
+    if pieces['split']!=sorted(pieces['split'], key=_splits.index): return False # a split is read as one stretch
     return all(tokens[a]==SOS and tokens[b-1]==EOS for a,b in zip(ends, ends[1:]))
 
 # %% ../nbs/01a_corpus.ipynb #35e3a849

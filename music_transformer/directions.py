@@ -1,4 +1,4 @@
-"""What a model may be told of the next ten seconds: how dense, loud, high and full, and whose music to resemble.
+"""What a model may be told: how dense, loud, high and full the next ten seconds are, whose music they resemble, and how far the end is.
 
 Docs: https://music-transformer.github.io/music_transformer/directions.html.md"""
 

@@ -10,6 +10,7 @@ __all__ = ['GROUP', 'TOLD', 'N_KINDS', 'NOT_DUE', 'GIVE_UP', 'LONG', 'HABIT', 'G
            'stream_echoes', 'Planned', 'draw_plan', 'Told']
 
 # %% ../nbs/01b_echo.ipynb #5c7770be
+from copy import copy, deepcopy
 from dataclasses import dataclass, field, fields, replace
 import numpy as np
 from numpy.typing import ArrayLike
@@ -398,3 +399,14 @@ def follow_plan(self:Echo):
     if self.told: self.go_on_told()
     elif self.plan and self.now*STEP>=self.plan[0].when: self.begin_told(self.plan.pop(0))
     if self.told: self.kind,self.source,self.up = TOLD,self.told.source,0
+
+# %% ../nbs/01b_echo.ipynb #9fae755d
+@patch
+def __deepcopy__(self:Echo, memo)->Echo:
+    "A copy that goes its own way, and shares the groups that are finished."
+    e,m = copy(self),copy(self.memory)
+    m.tops,m.led = list(m.tops),dict(m.led)
+    e.memory,e.groups,e.directions = m,list(self.groups),list(self.directions)
+    if self.open: e.groups[-1] = deepcopy(self.groups[-1], memo)
+    e.plan,e.told,e.returned = deepcopy((self.plan, self.told, self.returned), memo)
+    return e

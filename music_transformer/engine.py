@@ -65,7 +65,7 @@ document.querySelector('pre').textContent = JSON.stringify(out)
 </script>''')
 
 def _chromium():
-    found = first(map(shutil.which, ('chromium','chromium-browser','google-chrome')))
+    found = first(filter(None, map(shutil.which, ('chromium','chromium-browser','google-chrome'))))
     if found: return found
     raise FileNotFoundError('there is no Chromium on this machine: install chromium to run JavaScript from Python.')
 

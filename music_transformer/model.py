@@ -649,6 +649,7 @@ def forward(self:MusicTransformer,
     if past.numel(): _check_ids('past', past, cfg.vocab_size, len(ids))
     s = self.trace(ids, cache, past) if cfg.state or cfg.wishes or cfg.clock else None
     if cfg.echo and echo is None: echo = _hear(ids, cache, past)
+    elif cache is not None and echo: raise ValueError('a cache hears the echo from the ids; leave echo out.')
     if cfg.directions and directions is None: directions = _asked(ids, cache)
     seen = cache.seen if cache is not None else 0
     pos = torch.arange(seen, seen+ids.shape[1], device=ids.device)
@@ -977,7 +978,7 @@ def deepen(self:MusicTransformer,
 # %% ../nbs/02_model.ipynb #de3903
 @patch
 def add_nothing(self:Block):
-    "Set to nought what the layer adds to its input."
+    "Set to zero what the layer adds to its input."
     for o in (self.attn.out, self.ff[2]):
         for p in o.parameters(): nn.init.zeros_(p)
 
@@ -1103,13 +1104,13 @@ def packaged()->Path:
 
 def _checkpoint_folder(path, **hub):
     "The folder of a checkpoint: the packaged one, a local one, or one fetched from the hub."
-    if hub['revision'] and (path is None or Path(path).is_dir()):
+    if hub['revision'] and (path is None or Path(path).expanduser().is_dir()):
         raise ValueError('a revision belongs to a model of the hub; leave it out for a folder or the packaged model.')
     if path is None: return packaged()
-    path = Path(path)
+    path = Path(path).expanduser()
     if restore_folder(path/'last').is_dir(): return _of_run(path)
     if path.is_dir(): return path
-    local = path.exists() or str(path).startswith(('.','/','~'))
+    local = path.exists() or str(path).startswith(('.','/'))
     if not local and len(path.parts)==2: return _from_hub(path.as_posix(), **hub)
     raise FileNotFoundError(f'{path} is not a checkpoint; give the folder of one, or a hub name such as owner/model.')
 

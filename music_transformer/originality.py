@@ -132,7 +132,7 @@ def _never_met(store, index)->np.ndarray:
     "The longest run that each minute of the validation split shares with the index, in order."
     pieces = [decode(store[i]) for i,o in enumerate(store.pieces) if o.split=='validation']
     minutes = [p[t:t+60] for p in pieces for t in range(0, int(p.seconds)-59, 60)]
-    return np.sort([originality(p, index).longest for p in minutes]).astype(int)
+    return np.sort([originality(p, index).longest for p in minutes if len(p)>GRAM]).astype(int)
 
 # %% ../nbs/06a_originality.ipynb #7c786d64
 VERSION = 'intervals-1'

@@ -707,7 +707,7 @@ def fit(
     train_cfg:TrainConfig,
     out:str|Path,             # the run folder
     resume:bool=False,        # go on with the run that is there
-    after_validation:Callable=None, # called with the `Run` after each look, in every process; a true answer stops it
+    after_validation:Callable=None, # called with the `Run` after each look on the way, in every process; true stops it
     progress:bool|str=True,   # True: a bar; 'lines': a printed line for each row of metrics, for a log; False: neither
 )->MusicTransformer: # the last weights; the best are in `out`/best
     "Train. Stops by epochs, steps, minutes, patience or ctrl-C, whichever comes first, and can go on from there."

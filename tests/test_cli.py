@@ -1,11 +1,11 @@
 "The commands as a shell sees them: good paths write what they say, mistakes get one sentence, status 2 and nothing half-written."
-import errno, io, json, multiprocessing, os, re, runpy, shlex, shutil, subprocess, sys
+import errno, io, json, os, re, runpy, shlex, shutil, subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr
 from dataclasses import fields
 from pathlib import Path
 import mido, numpy as np, pytest, soundfile
-from conftest import in_child
+from conftest import forks, in_child
 from music_transformer.generation import generate
 from music_transformer.midi import read_midi, write_midi
 from music_transformer.model import MusicTransformer
@@ -43,19 +43,22 @@ def corpus(tmp_path_factory):
 
 commands = 'mt-prepare mt-train mt-evaluate mt-compose mt-render mt-page mt-originality mt-judge mt-benchmark'.split()
 
-@pytest.mark.skipif(os.name!='posix', reason='elsewhere the commands are no scripts')
+@pytest.fixture(scope='module')
+def helps():
+    "What each command says of itself, and which modules it has loaded to do so."
+    if os.name!='posix': pytest.skip('elsewhere the commands are no scripts')
+    asked = {o: subprocess.run([sys.executable, '-X', 'importtime', bin/o, '--help'], capture_output=True, text=True) for o in commands}
+    return {o: (r.stdout, {line.split('|')[-1].strip() for line in r.stderr.splitlines()}) for o,r in asked.items()}
+
 @pytest.mark.parametrize('name', commands)
-def test_help_comes_at_once(name):
+def test_help_comes_at_once(helps, name):
     "It need not wait for what takes a second to load."
-    r = subprocess.run([sys.executable, '-X', 'importtime', bin/name, '--help'], capture_output=True, text=True)
-    loaded = {o.split('|')[-1].strip() for o in r.stderr.splitlines()}
+    _,loaded = helps[name]
     assert 'music_transformer.cli' in loaded and not loaded & {'torch','matplotlib','pretty_midi','accelerate'}
 
-def test_help_names_every_option():
-    for name in commands:
-        text = run(name, '--help').stdout
-        assert '--' in text and len(text.splitlines())>5, name
-    said = {name: run(name, '--help').stdout for name in ('mt-train','mt-compose')}
+def test_help_names_every_option(helps):
+    said = {name: text for name,(text,_) in helps.items()}
+    for name,text in said.items(): assert '--' in text and len(text.splitlines())>5, name
     known = '--recipe --d-model --n-layers --n-heads --d-ff --context --batch-size --epochs --max-steps --max-minutes --save-every --seed --resume --from'
     for o in known.split(): assert o in said['mt-train'], o
     for name,classes in dict([('mt-train',(ModelConfig,TrainConfig)), ('mt-compose',(Sampling,))]).items():
@@ -78,7 +81,13 @@ def test_the_run_folder(corpus):
     looks = read_metrics(corpus/'run')
     assert len(looks)==2 and all(0<=r.get(k, 0)<=1 for r in looks for k in ('sample_returns','sample_hole'))
 
-def test_a_packed_store_does_as_well(corpus):
+def evaluated(capsys, store, **how):
+    "What mt-evaluate prints of the validation split, in this process."
+    from music_transformer import cli
+    cli.mt_evaluate(str(store), split='validation', **how)
+    return capsys.readouterr().out
+
+def test_a_packed_store_does_as_well(corpus, capsys):
     "There and back; a run is trained and judged on the one file."
     assert 'store.npz' in run('mt-prepare', 'store', '--out', 'store.npz', cwd=corpus).stdout
     run('mt-prepare', 'store.npz', '--out', 'unpacked', cwd=corpus)
@@ -86,11 +95,11 @@ def test_a_packed_store_does_as_well(corpus):
     run('mt-train', 'store.npz', '--out', 'packed', '--plain', '--d-model', 32, '--n-layers', 1, '--n-heads', 2, '--context', 64, '--batch-size', 2, '--max-steps', 2, '--samples', 0, cwd=corpus)
     c = json.loads((corpus/'packed/final/config.json').read_text())
     assert c['state'] is c['wishes'] is c['clock'] is False and c['position']=='relative'
-    said = [run('mt-evaluate', o, '--model', 'packed/final', '--split', 'validation', '--verify', cwd=corpus).stdout for o in ('store','store.npz')]
+    said = [evaluated(capsys, corpus/o, model=str(corpus/'packed/final'), verify=True) for o in ('store','store.npz')]
     assert said[0]==said[1] and 'nats per token' in said[0]
 
 def test_train_goes_on(corpus):
-    run('mt-train', 'store', '--out', 'run', '--resume', '--max-steps', 9, cwd=corpus)
+    run('mt-train', 'store', '--out', 'run', '--resume', '--max-steps', 9, '--samples', 30, cwd=corpus)
     assert json.loads((corpus/'run/last/run.json').read_text())['step']==9
 
 def test_a_look_is_heard_and_seen_in_tensorboard(corpus):
@@ -144,7 +153,7 @@ def test_evaluate_writes_json(corpus):
     assert store['vocabulary'] and store['n_tokens']>0
 
 def test_compose_makes_music_with_the_packaged_model(tmp_path):
-    said = run('mt-compose', '--seconds', 5, '--out', 'music', cwd=tmp_path).stdout
+    said = run('mt-compose', '--seconds', 3, '--tails', 2, '--out', 'music', cwd=tmp_path).stdout
     files = {o.suffix: o for o in (tmp_path/'music').iterdir()}
     assert set(files)=={'.mid','.mp3','.png'} and all(o.name in said for o in files.values())
     p = read_midi(files['.mid'])
@@ -153,15 +162,15 @@ def test_compose_makes_music_with_the_packaged_model(tmp_path):
     assert np.abs(x).max()<=1 and np.sqrt((x**2).mean())>.005
     assert p.seconds<=len(x)/rate<=p.seconds+6
     assert files['.png'].read_bytes()[:8]==b'\x89PNG\r\n\x1a\n'
-    again = generate(MusicTransformer.from_pretrained(), 5, seed=1)                 # in another process it is the same
+    again = generate(MusicTransformer.from_pretrained(), 3, seed=1, tails=2)                 # in another process it is the same
     assert np.array_equal(p.notes, read_midi(write_midi(again, tmp_path/'again.mid')).notes)
 
 def test_continue_a_primer(tmp_path):
-    run('mt-compose', '--primer', prelude, '--primer-seconds', 8, '--seconds', 3, '--out', '.', cwd=tmp_path)
+    run('mt-compose', '--primer', prelude, '--primer-seconds', 8, '--seconds', 3, '--tails', 1, '--out', '.', cwd=tmp_path)
     p,q = read_midi(prelude),read_midi(next(tmp_path.glob('*.mid')))
     n = len(p[:8])
     assert list(q.notes['pitch'][:n])==list(p.notes['pitch'][:n]) and len(q)>n
-    run('mt-compose', '--primer', prelude, '--seconds', 3, '--no-primer', '--out', 'new', cwd=tmp_path)
+    run('mt-compose', '--primer', prelude, '--seconds', 3, '--tails', 1, '--no-primer', '--out', 'new', cwd=tmp_path)
     assert next((tmp_path/'new').glob('*.mid')).stat().st_size
 
 def test_what_came_back_is_said():
@@ -211,19 +220,19 @@ def test_mistakes(corpus, tmp_path):
         ('mt-compose --off-scale 1e39 --out o', 'at most 100'), ('mt-compose --key-temperature 1e-50 --out o', 'at least 0.001'), ('mt-originality --build "" --against s', 'a file is to be written there'), ('mt-compose --min-p 2 --out o', 'min_p'), ('mt-compose --model halted --out o', 'has no model yet'),
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'),
         ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model cut --out o', 'damaged'),
+        ('mt-compose --out notes.txt', 'Not a directory'), ('mt-render nowhere.mid', 'nowhere.mid'), ('mt-evaluate empty', 'not a token store'),
+        ('mt-compose --fill prelude.mid --out o', 'between'), ('mt-compose --fill prelude.mid --between 900 90 --out o', 'a gap must end'),
         ('mt-compose --soundfont notes.txt --out o', 'notes.txt'), ('mt-compose --soundfont empty --out o', 'is a folder'),
         ('mt-compose --primer "" --out o', 'an empty name'), ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
     ]
-    forks = multiprocessing.get_context('forkserver') # of a process that has loaded everything once
-    forks.set_forkserver_preload(['music_transformer.generation', 'music_transformer.training', 'music_transformer.sound'])
     with ProcessPoolExecutor(2, forks, max_tasks_per_child=1) as two: results = list(two.map(command, [o for o,_ in lines], [d]*len(lines)))
     for (line,word),(status,said) in zip(lines, results):
         last = said.strip().splitlines()[-1] if said.strip() else ''
         assert status==2 and 'Traceback' not in said and word in last, (line, status, said)
     assert sorted(d.rglob('*'))==before, 'something was left behind'
 
-def test_a_run_stands_for_its_best_model(corpus, tmp_path):
-    said = [run('mt-evaluate', 'store', '--model', o, '--split', 'validation', cwd=corpus).stdout for o in ('run','run/best')]
+def test_a_run_stands_for_its_best_model(corpus, tmp_path, capsys):
+    said = [evaluated(capsys, corpus/'store', model=str(corpus/o)) for o in ('run','run/best')]
     assert said[0]==said[1] and 'nats per token' in said[0]
     shutil.copytree(corpus/'run', tmp_path/'run', ignore=shutil.ignore_patterns('best'))
     last = [MusicTransformer.from_pretrained(o).state_dict() for o in (tmp_path/'run', corpus/'run/final')]
@@ -249,22 +258,22 @@ def test_several_pieces_at_once(tmp_path):
         assert written.notes['pitch'].tolist()==p.notes['pitch'].tolist()
     assert wanted!=generate(net, 2, seed=[4,5,6], tails=1)                    # which tells that --min-p was heard
 
-def limit(size):
-    "What a command is to do first: let no file grow beyond `size` bytes, as if the disk were full there."
+def limited(line, cwd, size):
+    "A command where no file grows beyond `size` bytes, as if the disk were full there. In a child: the limit stays."
     import resource, signal
-    def _f():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size,size))
-    return dict(preexec_fn=_f)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size,size))
+    os.environ['IN_TEST'] = '1'
+    return command(line, cwd)
 
 def no_more(size, *args, cwd):
     "One sentence that names a file one has asked for, status 2, and the folder as it was."
     before = {o: o.read_bytes() for o in cwd.rglob('*') if o.is_file()}
-    r = run(*args, cwd=cwd, ok=False, env=os.environ|dict(IN_TEST='1'), **limit(size))
-    assert r.returncode==2 and len(r.stderr.strip().splitlines())==1, r.stderr
+    with ProcessPoolExecutor(1, forks) as one: status,said = one.submit(limited, shlex.join(map(str, args)), cwd, size).result()
+    assert status==2 and len(said.strip().splitlines())==1, said
     assert {o: o.read_bytes() for o in cwd.rglob('*') if o.is_file()}==before
     assert not [o for o in cwd.rglob('.*')]
-    return r.stderr
+    return said
 
 @pytest.mark.skipif(os.name!='posix', reason='limits of a process')
 @pytest.mark.parametrize('kind', ['mp3','ogg'])

@@ -320,25 +320,30 @@ def test_damaged_weights_are_named():
 def site(tmp_path_factory): return play_page(tmp_path_factory.mktemp('site'))
 
 @pytest.fixture
-def page(browser, site, request):
+def tab(browser, request):
+    "An empty one, which bears no complaint and asks for nothing from elsewhere."
     page = browser.new_context(**getattr(request, 'param', dict(viewport=dict(width=1400, height=900)))).new_page()
     page.set_default_timeout(120_000)                 # machines differ, and do other work
     page.wrong = []
     page.on('console', lambda m: page.wrong.append(m.text) if m.type in ('error','warning') else None)
     page.on('pageerror', lambda e: page.wrong.append(str(e)))
     page.on('request', lambda r: r.url.startswith(('file:','data:','blob:')) or page.wrong.append(f'asks {r.url[:80]}'))
-    page.goto(site.as_uri())
-    page.wait_for_function('!document.querySelector("#compose").disabled')
     yield page
     assert not page.wrong
     page.context.close()
+
+@pytest.fixture
+def page(tab, site):
+    tab.goto(site.as_uri())
+    tab.wait_for_function('!document.querySelector("#compose").disabled')
+    return tab
 
 def takes_of(page): return page.locator('#takes option').all_text_contents()
 def button(page, name): return page.get_by_role('button', name=name, exact=True)
 def until_composed(page): page.wait_for_function('document.querySelector("#state").textContent.startsWith("Composed")')
 
 phone = dict(viewport=dict(width=390, height=844), is_mobile=True, has_touch=True, color_scheme='dark')
-@pytest.mark.parametrize('page', [phone], indirect=True)
+@pytest.mark.parametrize('tab', [phone], indirect=True)
 def test_the_page_on_a_disk_composes_and_saves(page, tmp_path):
     assert re.search(r'(times as fast as|more slowly than) it sounds', page.locator('#state').text_content())
     page.select_option('#seconds', '10')
@@ -374,50 +379,50 @@ def test_it_answers_goes_on_and_stops(page):
     until_composed(page)
     assert page.locator('#seed').input_value()=='1' and len(takes_of(page))==3
 
-def test_a_model_that_hears_directions_is_asked_for_them(tmp_path, page):
+def test_a_model_that_hears_directions_is_asked_for_them(tmp_path, tab):
     MusicTransformer(ModelConfig(**sizes, echo=True, directions=True)).save_pretrained(tmp_path/'toy')
-    page.goto(play_page(tmp_path/'site', tmp_path/'toy', piano=False).as_uri())
-    page.get_by_label('composer').select_option('Chopin')
-    assert page.get_by_label('comes back').is_checked() and page.locator('#guidance').input_value()=='2'
-    page.locator('#guidance').select_option('3')
-    assert page.get_by_label('loudness').locator('option').all_text_contents()[:3]==['as it likes','under 30','30 to 40']
-    page.select_option('#seconds', '10')
-    page.locator('#compose:enabled').click()
-    until_composed(page)
+    tab.goto(play_page(tmp_path/'site', tmp_path/'toy', piano=False).as_uri())
+    tab.get_by_label('composer').select_option('Chopin')
+    assert tab.get_by_label('comes back').is_checked() and tab.locator('#guidance').input_value()=='2'
+    tab.locator('#guidance').select_option('3')
+    assert tab.get_by_label('loudness').locator('option').all_text_contents()[:3]==['as it likes','under 30','30 to 40']
+    tab.select_option('#seconds', '10')
+    tab.locator('#compose:enabled').click()
+    until_composed(tab)
 
-def test_the_page_says_what_came_back(tmp_path, page):
+def test_the_page_says_what_came_back(tmp_path, tab):
     MusicTransformer(ModelConfig(**sizes)).save_pretrained(tmp_path/'deaf')
-    page.goto(play_page(tmp_path/'silent', tmp_path/'deaf', piano=False).as_uri())
-    page.locator('#compose:enabled').wait_for()
-    assert not page.locator('#returns').count()       # it hears no echo
-    page.goto(play_page(tmp_path/'site', follower(tmp_path/'toy'), piano=False).as_uri())
-    page.locator('#seed').fill('4')
-    page.locator('#locked').check()
+    tab.goto(play_page(tmp_path/'silent', tmp_path/'deaf', piano=False).as_uri())
+    tab.locator('#compose:enabled').wait_for()
+    assert not tab.locator('#returns').count()       # it hears no echo
+    tab.goto(play_page(tmp_path/'site', follower(tmp_path/'toy'), piano=False).as_uri())
+    tab.locator('#seed').fill('4')
+    tab.locator('#locked').check()
     said = []
     for box in ('check','uncheck'):
-        getattr(page.locator('#returns'), box)()
-        button(page, 'Compose').click()
-        until_composed(page)
-        said.append(page.locator('#state').text_content())
+        getattr(tab.locator('#returns'), box)()
+        button(tab, 'Compose').click()
+        until_composed(tab)
+        said.append(tab.locator('#state').text_content())
     assert re.fullmatch(r'Composed. It came back( at \d:\d\d to \d:\d\d,?)+\.', said[0]) and said[1]=='Composed.'
 
-def test_a_device_that_is_slower_than_real_time_says_so_and_waits(site, page, tmp_path):
+def test_a_device_that_is_slower_than_real_time_says_so_and_waits(site, tab, tmp_path):
     "As if each id took 60 ms: a piece does not begin to sound before most of it is there."
     hear = '  // Move on by one id.\n  hear(i) {'
     text = site.read_text(encoding='utf-8')
     assert text.count(hear)==1
     slow = text.replace(hear, hear+' const since = performance.now(); while (performance.now() - since < 60);')
     (site.parent/'slow.html').write_text(slow, encoding='utf-8')
-    page.goto((site.parent/'slow.html').as_uri())
-    page.wait_for_function('!document.querySelector("#compose").disabled')
-    page.select_option('#seconds', '10')
-    assert re.search(r'more slowly than it sounds \(0\.[1-4] of', page.locator('#state').text_content())
-    page.get_by_role('button', name='Compose').click()
-    page.wait_for_function('document.querySelector("#state").textContent.endsWith("10 % of that is there.")')
-    assert page.locator('.mt-time').text_content().startswith('0:00 / 0:0')
-    page.get_by_role('button', name='Stop composing').click()
-    page.wait_for_function('document.querySelector("#state").textContent=="Stopped."')
-    assert button(page, 'Play').is_enabled()          # and it does not begin to sound
+    tab.goto((site.parent/'slow.html').as_uri())
+    tab.wait_for_function('!document.querySelector("#compose").disabled')
+    tab.select_option('#seconds', '10')
+    assert re.search(r'more slowly than it sounds \(0\.[1-4] of', tab.locator('#state').text_content())
+    tab.get_by_role('button', name='Compose').click()
+    tab.wait_for_function('document.querySelector("#state").textContent.endsWith("10 % of that is there.")')
+    assert tab.locator('.mt-time').text_content().startswith('0:00 / 0:0')
+    tab.get_by_role('button', name='Stop composing').click()
+    tab.wait_for_function('document.querySelector("#state").textContent=="Stopped."')
+    assert button(tab, 'Play').is_enabled()          # and it does not begin to sound
 
 def record(page, *keys):
     button(page, 'Record').click()

@@ -94,8 +94,8 @@ def test_a_step_and_the_full_pass_may_take_turns_while_the_window_rolls():
 
 @pytest.mark.parametrize('given', [[SOS], encode(Performance([(0,1,60,64), (.5,2,64,64), (1,3,67,90)]))[:-1].tolist()], ids=['new','primer'])
 def test_by_steps_the_same_ids_are_composed(given):
-    m,seeds = MusicTransformer.from_pretrained(),(1,2,3)
-    def takes(): return [Take(given, s, Ending(tokens=120), Sampling()) for s in seeds]
+    m,seeds = MusicTransformer.from_pretrained(),(1,2)
+    def takes(): return [Take(given, s, Ending(tokens=80), Sampling()) for s in seeds]
     one,all = takes(),takes()
     for t in one:
         c,x = Cache(64),torch.tensor([given])
@@ -103,7 +103,7 @@ def test_by_steps_the_same_ids_are_composed(given):
             with torch.inference_mode(): t.draw(m(x, c)[0,-1])
             x = torch.tensor([t.ids[-1:]])
     for _ in compose(m, all, 64): pass
-    assert [t.ids for t in all]==[t.ids for t in one] and len(all[0].ids)==len(given)+120
+    assert [t.ids for t in all]==[t.ids for t in one] and len(all[0].ids)==len(given)+80
 
 def test_what_a_step_refuses():
     m,c = make(),Cache(9)
@@ -160,8 +160,7 @@ def test_of_several_tails_the_likeliest_end_is_taken():
         best = max(t.tails, key=lambda o: o.best_end())
         n = best.best_end()[1]
         assert t.finished()[0]==(best.ids[:n]+[EOS] if n else best.ids)
-    a,b = (generate(m, seconds=6, seed=5, tails=n) for n in (4,1))
-    assert a!=b and a.info['ids'].tolist()[:400]==takes[2].finished()[0][:400]
+    assert generate(m, seconds=6, seed=5, tails=4).info['ids'].tolist()[:400]==takes[2].finished()[0][:400]
 
 def test_a_rest_that_ends_a_piece_is_no_part_of_it():
     ids = [SOS, VELOCITY+9, 60, TIME_SHIFT+99, NOTE_OFF+60]                                    # one second; a rest from then on

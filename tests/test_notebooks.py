@@ -1,7 +1,9 @@
 "What every notebook must be: clean, with its outputs, and the only source of README.md."
-import json, os, re, shutil, subprocess, sys
+import json, os, re, runpy, shutil, subprocess, sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 import pytest
+from conftest import forks
 from hub import running
 
 root = Path(__file__).parent.parent
@@ -58,14 +60,19 @@ def test_readme_links_are_there():
 def test_readme_code_runs():
     "The library in nine lines, exactly as the README shows it."
     code = re.search(r'```python\n(.*?)```', (root/'README.md').read_text(), re.S)[1]
-    r = subprocess.run([sys.executable, '-c', code.replace('seconds=20', 'seconds=5')+"\nassert len(sound) and decode(ids)"], cwd=root, capture_output=True, text=True)
+    r = subprocess.run([sys.executable, '-c', code.replace('seconds=20', 'seconds=2, tails=1')+"\nassert len(sound) and decode(ids)"], cwd=root, capture_output=True, text=True)
     assert r.returncode==0, r.stderr
 
 how = json.loads((root/'examples/how_do_i.ipynb').read_text())['cells']
 programs = [source(c) for c in how if c['cell_type']=='code' and not source(c).startswith('#| hide')]
 
+def program(path, folder, env):
+    "In a child that has loaded what all of them load: run a program there."
+    os.chdir(folder); os.environ.update(env)
+    runpy.run_path(path, run_name='__main__')
+
 def test_how_do_i(tmp_path):
-    "The eleven programs, one after another, each a process of its own that knows nothing of the others but their files."
+    "The eleven programs, one after another, each in a process of its own that knows nothing of the others but their files."
     assert len(programs)==11
     shutil.copy(root/'examples/prelude.mid', tmp_path/'my.mid')
     (tmp_path/'my_midi').mkdir()                                   # short pieces: evaluated four times
@@ -76,6 +83,9 @@ def test_how_do_i(tmp_path):
         programs[0] = programs[0].replace('seconds=6, seed=range(1, 11)', 'seconds=2, seed=range(1, 11), tails=1')
         for i,text in enumerate(programs):
             (tmp_path/f'program{i}.py').write_text(text)
+            if forks and 'your-name' not in text:                  # the hub's address is read when its library is loaded
+                with ProcessPoolExecutor(1, forks) as one: one.submit(program, f'program{i}.py', tmp_path, env).result()
+                continue
             r = subprocess.run([sys.executable, f'program{i}.py'], cwd=tmp_path, env=env, capture_output=True, text=True)
             assert r.returncode==0, text+r.stderr
     from music_transformer.data import read_midi

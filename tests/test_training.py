@@ -1,8 +1,9 @@
 "A run can be killed, stopped, starved of disk and fed bad numbers, and is what it would have been, or says what is wrong."
-import json, math, multiprocessing, os, random, resource, shutil, signal, subprocess, sys, threading, time
+import json, math, os, random, resource, shutil, signal, subprocess, sys, threading, time
 from dataclasses import replace
 from pathlib import Path
 import pytest, torch
+from conftest import forks
 import music_transformer.training as T
 from safetensors.torch import load_file, save_file
 from tqdm import tqdm
@@ -17,8 +18,6 @@ from music_transformer.training import Feed, Progress, eval_windows, evaluate, f
 
 cfg = ModelConfig(d_model=32, n_layers=1, n_heads=2, d_ff=32, max_distance=32, dropout=.1)
 settings = TrainConfig(context=32, batch_size=4, epochs=99, max_steps=240, save_every=2, val_every=40, warmup=5, transpose=2, velocity=4, ema=.9)
-ctx = multiprocessing.get_context('forkserver')                 # children of a process that has done its imports
-ctx.set_forkserver_preload(['torch.utils.tensorboard','torch._dynamo','music_transformer.training','pytest'])
 
 def often(): T.LOOK,T.ROW = 8,10                                # in a child; here the fixture sees to it
 
@@ -43,7 +42,7 @@ def train(d, out, c=settings):
     fit(TokenStore(d/'store'), cfg, c, d/out, resume=(d/out/'config.json').exists(), progress=False)
 
 def start(*args, target=train):
-    p = ctx.Process(target=target, args=args); p.start()
+    p = forks.Process(target=target, args=args); p.start()
     return p
 
 def ended(p): p.join(60); return p.exitcode
@@ -386,7 +385,7 @@ def test_the_tune_recipe_stops_early_on_ten_files(tmp_path, monkeypatch):
 
 absent = '''
 import importlib.machinery as m
-real,absent = m.PathFinder.find_spec,'pooch pretty_midi symusic soundfile matplotlib ipywidgets IPython tensorboard mido scipy'.split()
+real,absent = m.PathFinder.find_spec,'pooch pretty_midi symusic soundfile matplotlib ipywidgets IPython tensorboard mido pandas scipy'.split()
 m.PathFinder.find_spec = staticmethod(lambda name, path=None, target=None: None if name.partition('.')[0] in absent else real(name, path, target))
 '''
 
@@ -399,12 +398,13 @@ def command(*words, absent_in=None):
 def test_on_a_machine_with_little_but_torch(d, store, tmp_path, monkeypatch):
     monkeypatch.setattr(T, 'LOOK', 256); monkeypatch.setattr(T, 'ROW', 20)
     (tmp_path/'sitecustomize.py').write_text(absent)
+    packed = store.pack(tmp_path/'store.npz')                    # as on a machine rented for training
     sizes = '--d-model 32 --n-layers 1 --n-heads 2 --d-ff 32 --context 32 --batch-size 4 --transpose 2 --val-every 3 --warmup 2 --schedule constant --samples 0'.split()
-    a = command(d/'store', '--out', tmp_path/'run', *sizes, '--max-steps', 3, absent_in=tmp_path)
+    a = command(packed, '--out', tmp_path/'run', *sizes, '--max-steps', 3, absent_in=tmp_path)
     assert a.returncode==0, a.stderr
     assert 'tensorboard is not installed' in a.stdout and not (tmp_path/'run/tensorboard').exists()
     for word in ('step 3, loss','tokens/s','validation loss','min left'): assert word in a.stdout
-    b = command(d/'store', '--out', tmp_path/'run', '--resume', '--max-steps', 6, '--samples', 0, absent_in=tmp_path)
+    b = command(packed, '--out', tmp_path/'run', '--resume', '--max-steps', 6, '--samples', 0, absent_in=tmp_path)
     assert b.returncode==0 and 'step 6,' in b.stdout and 'step 3,' not in b.stdout, b.stderr
     said = dict(d_model=32, n_layers=1, n_heads=2, d_ff=32, context=32, batch_size=4, transpose=2, val_every=3, warmup=2, schedule='constant', max_steps=6)
     fit(store, *_new('base', said), tmp_path/'whole', progress=False)
@@ -435,11 +435,11 @@ def test_foresight_is_what_the_model_says(store):
             with pytest.raises(ValueError, match='a span holds 1 to 32 ids'): next(foresee(model, [(store[0],a,b)], 32))
 
 def test_weights_leave_in_shards_under_16_mb(tmp_path):
-    model = MusicTransformer(ModelConfig(d_model=512, n_layers=6, n_heads=8, d_ff=2048, max_distance=2048))
-    assert 18e6<model.n_params<40e6
+    model = MusicTransformer(ModelConfig())
+    assert 4e6<model.n_params
     model.save_pretrained(tmp_path/'m')
     sizes = [o.stat().st_size for o in (tmp_path/'m').iterdir()]
-    assert sum(sizes)>4*model.n_params and max(sizes)<16e6
+    assert sum(sizes)>max(4*model.n_params, 16e6) and max(sizes)<16e6
     again = MusicTransformer.from_pretrained(tmp_path/'m')
     assert all(torch.equal(a, b) for a,b in zip(model.parameters(), again.parameters()))
 
