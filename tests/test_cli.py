@@ -1,9 +1,10 @@
 "The commands as a shell sees them: good paths write what they say, mistakes get one sentence, status 2 and nothing half-written."
 import errno, io, json, os, re, runpy, shlex, shutil, subprocess, sys
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 import mido, numpy as np, pytest, soundfile
 from conftest import forks, in_child
 from music_transformer.generation import generate
@@ -21,14 +22,21 @@ def run(*args, cwd=None, ok=True, **kw):
     return r
 
 def command(line, cwd):
-    "Run a command in this process: its status, and what it says of a mistake."
+    "Run a command in this process: its status, what it says of a mistake, and what it prints."
     os.chdir(cwd)
     sys.argv = shlex.split(line)
     sys.argv[0] = str(bin/sys.argv[0])
-    with redirect_stderr(io.StringIO()) as said:
+    with redirect_stderr(io.StringIO()) as said, redirect_stdout(io.StringIO()) as out:
         try: runpy.run_path(sys.argv[0], run_name='__main__')
-        except SystemExit as e: return e.code,said.getvalue()
-    return 0,said.getvalue()
+        except SystemExit as e: return e.code or 0,said.getvalue(),out.getvalue()
+    return 0,said.getvalue(),out.getvalue()
+
+def quick(*args, cwd, ok=True):
+    "As `run`, in a child that has loaded already what all commands load."
+    if not forks: return run(*args, cwd=cwd, ok=ok)
+    with ProcessPoolExecutor(1, forks) as one: r = SimpleNamespace(**dict(zip(('returncode','stderr','stdout'), one.submit(command, shlex.join(map(str, args)), cwd).result())))
+    if ok: assert r.returncode==0, r.stderr
+    return r
 
 @pytest.fixture(scope='module')
 def corpus(tmp_path_factory):
@@ -89,17 +97,17 @@ def evaluated(capsys, store, **how):
 
 def test_a_packed_store_does_as_well(corpus, capsys):
     "There and back; a run is trained and judged on the one file."
-    assert 'store.npz' in run('mt-prepare', 'store', '--out', 'store.npz', cwd=corpus).stdout
-    run('mt-prepare', 'store.npz', '--out', 'unpacked', cwd=corpus)
+    assert 'store.npz' in quick('mt-prepare', 'store', '--out', 'store.npz', cwd=corpus).stdout
+    quick('mt-prepare', 'store.npz', '--out', 'unpacked', cwd=corpus)
     assert all((corpus/'unpacked'/o.name).read_bytes()==o.read_bytes() for o in (corpus/'store').iterdir())
-    run('mt-train', 'store.npz', '--out', 'packed', '--plain', '--d-model', 32, '--n-layers', 1, '--n-heads', 2, '--context', 64, '--batch-size', 2, '--max-steps', 2, '--samples', 0, cwd=corpus)
+    quick('mt-train', 'store.npz', '--out', 'packed', '--plain', '--d-model', 32, '--n-layers', 1, '--n-heads', 2, '--context', 64, '--batch-size', 2, '--max-steps', 2, '--samples', 0, cwd=corpus)
     c = json.loads((corpus/'packed/final/config.json').read_text())
     assert c['state'] is c['wishes'] is c['clock'] is False and c['position']=='relative'
     said = [evaluated(capsys, corpus/o, model=str(corpus/'packed/final'), verify=True) for o in ('store','store.npz')]
     assert said[0]==said[1] and 'nats per token' in said[0]
 
 def test_train_goes_on(corpus):
-    run('mt-train', 'store', '--out', 'run', '--resume', '--max-steps', 9, '--samples', 30, cwd=corpus)
+    quick('mt-train', 'store', '--out', 'run', '--resume', '--max-steps', 9, '--samples', 30, cwd=corpus)
     assert json.loads((corpus/'run/last/run.json').read_text())['step']==9
 
 def test_a_look_is_heard_and_seen_in_tensorboard(corpus):
@@ -120,28 +128,28 @@ def test_a_look_is_heard_and_seen_in_tensorboard(corpus):
 def test_fine_tune_on_a_folder(corpus):
     "One call; the model is looked at before the first step, so that the best is never worse than what one began with."
     from music_transformer.training import read_metrics
-    said = run('mt-train', 'midi', '--from', 'run/final', '--out', 'tuned', '--max-steps', 20, '--lr', .003, '--samples', 0, cwd=corpus).stdout
+    said = quick('mt-train', 'midi', '--from', 'run/final', '--out', 'tuned', '--max-steps', 20, '--lr', .003, '--samples', 0, cwd=corpus).stdout
     rows,state = read_metrics(corpus/'tuned'),json.loads((corpus/'tuned/last/run.json').read_text())
     assert '1 validation' in said or 'validation' in said and (corpus/'tuned/store/store.json').exists()
     assert re.search(rf"kept for validation: {rows[0]['val_loss']:.3f} before, {state['best']:.3f} at step \d+\.\n", said)
     assert rows[0]['step']==0 and rows[0]['val_loss']>rows[-1]['val_loss']>=state['best']-1e-4 and state['step']==20
     a,b = (json.loads((corpus/o/'config.json').read_text()) for o in ('tuned/final','run/final'))
     assert a|dict(dropout=0)==b|dict(dropout=0)
-    run('mt-train', 'midi', '--out', 'tuned', '--resume', '--max-steps', 22, '--samples', 0, cwd=corpus)
+    quick('mt-train', 'midi', '--out', 'tuned', '--resume', '--max-steps', 22, '--samples', 0, cwd=corpus)
     assert json.loads((corpus/'tuned/last/run.json').read_text())['step']==22
-    r = run('mt-train', 'midi', '--from', 'run/final', '--out', 'tuned', cwd=corpus, ok=False)
+    r = quick('mt-train', 'midi', '--from', 'run/final', '--out', 'tuned', cwd=corpus, ok=False)
     assert r.returncode==2 and 'holds a run already' in r.stderr
     for words,why in ((['midi','--from','nope'], 'leave --from and --recipe out'), (['run','--max-steps',23], 'learns from midi')):
-        r = run('mt-train', *words, '--out', 'tuned', '--resume', cwd=corpus, ok=False)
+        r = quick('mt-train', *words, '--out', 'tuned', '--resume', cwd=corpus, ok=False)
         assert r.returncode==2 and why in r.stderr
     (corpus/'idle').mkdir()
     for o in (corpus/'midi').iterdir(): (corpus/'idle'/o.name).write_bytes(o.read_bytes())
     (corpus/'idle/bad.mid').write_bytes(b'no music')
-    said = run('mt-train', 'idle', '--from', 'run/final', '--out', 'idler', '--max-steps', 1, '--lr', 1e-9, '--samples', 0, cwd=corpus).stdout
+    said = quick('mt-train', 'idle', '--from', 'run/final', '--out', 'idler', '--max-steps', 1, '--lr', 1e-9, '--samples', 0, cwd=corpus).stdout
     assert 'bad.mid' in said
 
 def test_evaluate_writes_json(corpus):
-    out = run('mt-evaluate', 'store', '--model', 'run/final', '--split', 'validation', '--json', 'v.json', cwd=corpus).stdout
+    out = quick('mt-evaluate', 'store', '--model', 'run/final', '--split', 'validation', '--json', 'v.json', cwd=corpus).stdout
     r = json.loads((corpus/'v.json').read_text())
     assert {'nats_per_token','nats_per_note','nats_per_second','accuracy','unigram_entropy','kinds'}<=set(r)
     assert f"{r['nats_per_token']:.4f}" in out
@@ -166,11 +174,11 @@ def test_compose_makes_music_with_the_packaged_model(tmp_path):
     assert np.array_equal(p.notes, read_midi(write_midi(again, tmp_path/'again.mid')).notes)
 
 def test_continue_a_primer(tmp_path):
-    run('mt-compose', '--primer', prelude, '--primer-seconds', 8, '--seconds', 3, '--tails', 1, '--out', '.', cwd=tmp_path)
+    quick('mt-compose', '--primer', prelude, '--primer-seconds', 8, '--seconds', 3, '--tails', 1, '--out', '.', cwd=tmp_path)
     p,q = read_midi(prelude),read_midi(next(tmp_path.glob('*.mid')))
     n = len(p[:8])
     assert list(q.notes['pitch'][:n])==list(p.notes['pitch'][:n]) and len(q)>n
-    run('mt-compose', '--primer', prelude, '--seconds', 3, '--tails', 1, '--no-primer', '--out', 'new', cwd=tmp_path)
+    quick('mt-compose', '--primer', prelude, '--seconds', 3, '--tails', 1, '--no-primer', '--out', 'new', cwd=tmp_path)
     assert next((tmp_path/'new').glob('*.mid')).stat().st_size
 
 def test_what_came_back_is_said():
@@ -226,7 +234,7 @@ def test_mistakes(corpus, tmp_path):
         ('mt-compose --primer "" --out o', 'an empty name'), ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
     ]
     with ProcessPoolExecutor(2, forks, max_tasks_per_child=1) as two: results = list(two.map(command, [o for o,_ in lines], [d]*len(lines)))
-    for (line,word),(status,said) in zip(lines, results):
+    for (line,word),(status,said,_) in zip(lines, results):
         last = said.strip().splitlines()[-1] if said.strip() else ''
         assert status==2 and 'Traceback' not in said and word in last, (line, status, said)
     assert sorted(d.rglob('*'))==before, 'something was left behind'
@@ -242,14 +250,14 @@ def test_a_best_model_is_spoken_of_where_there_is_one(corpus, tmp_path):
     "A run that stops before its first look at the validation split."
     small = '--d-model 32 --n-layers 1 --n-heads 2 --context 64 --batch-size 2 --samples 0'.split()
     short = ('--max-minutes',1e-9,'--val-every',50)
-    said = run('mt-train', corpus/'store', '--out', 'halted', *small, *short, cwd=tmp_path).stdout
+    said = quick('mt-train', corpus/'store', '--out', 'halted', *small, *short, cwd=tmp_path).stdout
     assert not (tmp_path/'halted/best').exists()
     assert 'halted/final' in said and 'halted/best' not in said
     MusicTransformer.from_pretrained(tmp_path/'halted')                       # the last one, then
 
 def test_several_pieces_at_once(tmp_path):
     from music_transformer.generation import generate
-    run('mt-compose', '--pieces', 3, '--seed', 4, '--seconds', 2, '--tails', 1, '--min-p', .02, '--out', 'new', cwd=tmp_path)
+    quick('mt-compose', '--pieces', 3, '--seed', 4, '--seconds', 2, '--tails', 1, '--min-p', .02, '--out', 'new', cwd=tmp_path)
     assert {o.name for o in (tmp_path/'new').iterdir()}=={f'piece-{n}{o}' for n in (4,5,6) for o in ('.mid','.mp3','.png')}
     net = MusicTransformer.from_pretrained()
     wanted = generate(net, 2, seed=[4,5,6], tails=1, min_p=.02)
@@ -269,7 +277,7 @@ def limited(line, cwd, size):
 def no_more(size, *args, cwd):
     "One sentence that names a file one has asked for, status 2, and the folder as it was."
     before = {o: o.read_bytes() for o in cwd.rglob('*') if o.is_file()}
-    with ProcessPoolExecutor(1, forks) as one: status,said = one.submit(limited, shlex.join(map(str, args)), cwd, size).result()
+    with ProcessPoolExecutor(1, forks) as one: status,said,_ = one.submit(limited, shlex.join(map(str, args)), cwd, size).result()
     assert status==2 and len(said.strip().splitlines())==1, said
     assert {o: o.read_bytes() for o in cwd.rglob('*') if o.is_file()}==before
     assert not [o for o in cwd.rglob('.*')]
@@ -279,7 +287,7 @@ def no_more(size, *args, cwd):
 @pytest.mark.parametrize('kind', ['mp3','ogg'])
 def test_a_full_disk_while_rendering(tmp_path, kind):
     "From the first byte to the last: what is there already stays whole."
-    run('mt-render', prelude, '--out', f'p.{kind}', cwd=tmp_path)
+    quick('mt-render', prelude, '--out', f'p.{kind}', cwd=tmp_path)
     size = (tmp_path/f'p.{kind}').stat().st_size
     for room in (0, size-1): assert f' p.{kind}: ' in no_more(room, 'mt-render', prelude, '--out', f'p.{kind}', cwd=tmp_path)
 
@@ -287,7 +295,7 @@ def test_a_full_disk_while_rendering(tmp_path, kind):
 def test_a_full_disk_while_composing(tmp_path):
     "Room for the first file is not room for all: a take that is there stays, and where there was nothing there is nothing."
     line = ('mt-compose','--seconds',1,'--tails',1,'--out')
-    run(*line, 'old', cwd=tmp_path)
+    quick(*line, 'old', cwd=tmp_path)
     size = (tmp_path/'old/piece-1.mid').stat().st_size
     for o in ('old','new'): assert f' {o}/piece-1.mid: ' in no_more(size+1, *line, o, cwd=tmp_path)
     assert not (tmp_path/'new').exists()
@@ -323,7 +331,7 @@ def test_a_link_in_the_way_is_found_before_composing(tmp_path, monkeypatch):
 
 def test_the_longest_name_that_a_disk_allows(tmp_path):
     name = 'x'*251+'.wav'
-    run('mt-render', prelude, '--out', name, cwd=tmp_path)
+    quick('mt-render', prelude, '--out', name, cwd=tmp_path)
     assert sorted(o.suffix for o in tmp_path.iterdir())==['.png','.wav']
 
 @pytest.mark.skipif(sys.platform!='linux', reason='elsewhere every name is text')
@@ -362,7 +370,7 @@ def test_a_folder_one_may_not_write_to(public, monkeypatch):
     assert in_child(work)==0 and not [*d.iterdir()]
 
 def test_a_page_to_play_in(corpus, tmp_path):
-    run('mt-page', '--model', corpus/'run', '--out', 'play', cwd=tmp_path)
+    quick('mt-page', '--model', corpus/'run', '--out', 'play', cwd=tmp_path)
     assert {'play.html','play-model.js'} <= {o.name for o in (tmp_path/'play').iterdir()}
-    r = run('mt-page', '--model', 'nowhere/at/all', '--out', 'other', cwd=tmp_path, ok=False)
+    r = quick('mt-page', '--model', 'nowhere/at/all', '--out', 'other', cwd=tmp_path, ok=False)
     assert r.returncode==2 and 'is not a checkpoint' in r.stderr and not (tmp_path/'other').exists()

@@ -49,8 +49,8 @@ def test_the_steps_of_training_come_from_its_settings():
     from music_transformer.settings import TrainConfig
     space = dict(LOOK=256)
     exec(source(cell('def steps_of_training')).split('first,*then =')[0], space)
-    lines = space['steps_of_training'](TrainConfig(batch_size=7, context=99, clip=.25, max_steps=1234, val_every=17, transpose=2))
-    for line,said in zip(lines, ('7 windows of 99', '', '', '0.25', 'Muon', 'Every 17 steps', '', '1,234 steps')): assert said in line
+    lines = space['steps_of_training'](TrainConfig(batch_size=7, context=99, warmup=25, max_steps=1234, val_every=17, transpose=2))
+    for line,said in zip(lines, ('7 windows of 99', '', '', '', 'rises for 25 steps', 'Every 17 steps', '', '1,234 steps')): assert said in line
     assert 'up to 2 semitones' in lines[0]
     assert [o[:2] for o in shown('def steps_of_training').splitlines()]==[f'{i}.' for i in range(1, len(lines)+1)]
 
