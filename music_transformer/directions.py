@@ -1,4 +1,4 @@
-"""What a model may be told: how dense, loud, high and full the next ten seconds are, whose music they resemble, and how far the end is.
+"""What a model may be told: how the next ten seconds are to sound, whose music to resemble, and how far the end is.
 
 Docs: https://music-transformer.github.io/music_transformer/directions.html.md"""
 

@@ -1,4 +1,5 @@
 import multiprocessing, os, shutil, tempfile
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 import pytest
 
@@ -32,6 +33,10 @@ if os.name=='posix':
     forks = multiprocessing.get_context('forkserver')           # children of a process that has done its imports
     forks.set_forkserver_preload(['torch.utils.tensorboard', 'torch._dynamo', 'matplotlib.figure', 'pytest',
                                   *(f'music_transformer.{o}' for o in ('training', 'generation', 'given', 'sound', 'playback'))])
+
+def forked(f, *args):
+    "What `f` answers in such a child."
+    with ProcessPoolExecutor(1, forks) as one: return one.submit(f, *args).result()
 
 def in_child(f):
     "Run `f` in a fork; its exit status, negative for a signal."

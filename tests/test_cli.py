@@ -4,9 +4,8 @@ from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import fields
 from pathlib import Path
-from types import SimpleNamespace
 import mido, numpy as np, pytest, soundfile
-from conftest import forks, in_child
+from conftest import forked, forks, in_child
 from music_transformer.generation import generate
 from music_transformer.midi import read_midi, write_midi
 from music_transformer.model import MusicTransformer
@@ -22,19 +21,20 @@ def run(*args, cwd=None, ok=True, **kw):
     return r
 
 def command(line, cwd):
-    "Run a command in this process: its status, what it says of a mistake, and what it prints."
+    "Run a command in this process, and answer as `subprocess.run` does."
     os.chdir(cwd)
     sys.argv = shlex.split(line)
     sys.argv[0] = str(bin/sys.argv[0])
     with redirect_stderr(io.StringIO()) as said, redirect_stdout(io.StringIO()) as out:
+        status = 0
         try: runpy.run_path(sys.argv[0], run_name='__main__')
-        except SystemExit as e: return e.code or 0,said.getvalue(),out.getvalue()
-    return 0,said.getvalue(),out.getvalue()
+        except SystemExit as e: status = e.code or 0
+    return subprocess.CompletedProcess(line, status, out.getvalue(), said.getvalue())
 
 def quick(*args, cwd, ok=True):
     "As `run`, in a child that has loaded already what all commands load."
     if not forks: return run(*args, cwd=cwd, ok=ok)
-    with ProcessPoolExecutor(1, forks) as one: r = SimpleNamespace(**dict(zip(('returncode','stderr','stdout'), one.submit(command, shlex.join(map(str, args)), cwd).result())))
+    r = forked(command, shlex.join(map(str, args)), cwd)
     if ok: assert r.returncode==0, r.stderr
     return r
 
@@ -234,9 +234,9 @@ def test_mistakes(corpus, tmp_path):
         ('mt-compose --primer "" --out o', 'an empty name'), ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
     ]
     with ProcessPoolExecutor(2, forks, max_tasks_per_child=1) as two: results = list(two.map(command, [o for o,_ in lines], [d]*len(lines)))
-    for (line,word),(status,said,_) in zip(lines, results):
-        last = said.strip().splitlines()[-1] if said.strip() else ''
-        assert status==2 and 'Traceback' not in said and word in last, (line, status, said)
+    for (line,word),r in zip(lines, results):
+        last = r.stderr.strip().splitlines()[-1] if r.stderr.strip() else ''
+        assert r.returncode==2 and 'Traceback' not in r.stderr and word in last, r
     assert sorted(d.rglob('*'))==before, 'something was left behind'
 
 def test_a_run_stands_for_its_best_model(corpus, tmp_path, capsys):
@@ -277,11 +277,11 @@ def limited(line, cwd, size):
 def no_more(size, *args, cwd):
     "One sentence that names a file one has asked for, status 2, and the folder as it was."
     before = {o: o.read_bytes() for o in cwd.rglob('*') if o.is_file()}
-    with ProcessPoolExecutor(1, forks) as one: status,said,_ = one.submit(limited, shlex.join(map(str, args)), cwd, size).result()
-    assert status==2 and len(said.strip().splitlines())==1, said
+    r = forked(limited, shlex.join(map(str, args)), cwd, size)
+    assert r.returncode==2 and len(r.stderr.strip().splitlines())==1, r.stderr
     assert {o: o.read_bytes() for o in cwd.rglob('*') if o.is_file()}==before
     assert not [o for o in cwd.rglob('.*')]
-    return said
+    return r.stderr
 
 @pytest.mark.skipif(os.name!='posix', reason='limits of a process')
 @pytest.mark.parametrize('kind', ['mp3','ogg'])

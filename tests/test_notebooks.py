@@ -1,9 +1,8 @@
 "What every notebook must be: clean, with its outputs, and the only source of README.md."
 import json, os, re, runpy, shutil, subprocess, sys
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 import pytest
-from conftest import forks
+from conftest import forked, forks
 from hub import running
 
 root = Path(__file__).parent.parent
@@ -84,7 +83,7 @@ def test_how_do_i(tmp_path):
         for i,text in enumerate(programs):
             (tmp_path/f'program{i}.py').write_text(text)
             if forks and 'your-name' not in text:                  # the hub's address is read when its library is loaded
-                with ProcessPoolExecutor(1, forks) as one: one.submit(program, f'program{i}.py', tmp_path, env).result()
+                forked(program, f'program{i}.py', tmp_path, env)
                 continue
             r = subprocess.run([sys.executable, f'program{i}.py'], cwd=tmp_path, env=env, capture_output=True, text=True)
             assert r.returncode==0, text+r.stderr
