@@ -69,7 +69,7 @@ def test_killed_twenty_times_it_is_the_same_run(d, whole):
         ready = lambda: last(run).get('step')!=before            # it has got further than the one before
         saving = lambda: ready() and (run/'.last.new').exists()
         while kills%3 and p.is_alive() and not (saving if kills%3==1 else ready)() and time.monotonic()<t+30: time.sleep(.0005)
-        time.sleep(rng.uniform(0, (.5, .01, .05)[kills%3]))      # anywhere, the very beginning too; inside a save; a little after one
+        time.sleep(rng.uniform(0, (.5, .003, .05)[kills%3]))      # anywhere, the very beginning too; inside a save; a little after one
         assert p.exitcode is None, f'it ended after {kills} kills, with status {p.exitcode}'
         p.kill(); p.join(); kills += 1
         inside += any(run.glob('.*.new')) or any(run.glob('.*.old'))
