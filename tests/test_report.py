@@ -58,7 +58,7 @@ def test_samples_are_long_enough_and_marked_by_pass():
     html = json.dumps(cell('read_samples(')['outputs'])
     for o in (path.parent/'run/samples').glob('*.mid'):
         step = int(o.stem.partition('-')[2])
-        assert re.search(rf'step {step}, pass \d\.\d\d', html), step
+        assert re.search(rf'step {step}, pass \d+\.\d\d', html), step
     assert '[:15]' in source(cell('read_samples('))
 
 def test_over_fitting_is_shown(tmp_path, monkeypatch):
