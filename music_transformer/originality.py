@@ -10,7 +10,6 @@ __all__ = ['GRAM', 'WINDOW', 'VERSION', 'COMMON', 'in_order', 'grams', 'winnow',
 
 # %% ../nbs/06a_originality.ipynb #ece5854e
 import io, json
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from importlib.resources import files
@@ -225,7 +224,7 @@ class Originality:
     same_time: int            # of the longest in the same key and at about the same pace
     share: float              # of the notes that lie in such runs
     kin: str                  # the piece that shares most with it
-    kinship: float            # share of its hashes that stand there too
+    kinship: float            # share of the hashes kept of it that stand there too
     chance: float             # that a real piece as long, never met, shares as long a run; NaN if not known
     p: Performance = field(repr=False, default=None)
     names: list = field(repr=False, default_factory=list)
@@ -261,14 +260,15 @@ def _covered(runs, n)->float:
     return float(inside.mean())
 
 def _kin(index, h)->tuple:
-    "The piece that shares most hashes, common ones left out, and the share."
+    "The piece that shares most hashes, common ones left out; and its share of those that are kept."
     here,mark = _hits(index, h)
     rare = index.spread[index.hash[mark]]<COMMON
-    piece = index.piece[mark]
-    met = set(zip(piece[rare].tolist(), here[rare].tolist()))
-    if not met: return '', 0.
-    piece,n = Counter(o for o,_ in met).most_common(1)[0]
-    return index.names[piece], n/len(h)
+    here,pieces = here[rare],index.piece[mark[rare]]
+    met = np.unique(np.stack([pieces, here]), axis=1)
+    if not met.size: return '', 0.
+    kin = np.bincount(met[0]).argmax()
+    kept = winnow(h)
+    return index.names[kin], float(np.isin(kept, here[pieces==kin]).mean())
 
 def _chance(index, n, seconds)->float:
     "The chance that so many seconds of music never met share a run as long."

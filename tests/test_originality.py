@@ -31,6 +31,7 @@ def test_a_spoiled_copy_is_found_and_an_unknown_piece_is_not():
     assert max(o.longest for o in strangers)<50 and max(o.kinship for o in strangers)<.05
     taken = originality(train[3].read()[10:60])
     assert taken.longest>.5*taken.notes and taken.same_time==taken.longest and taken.chance<.01
+    assert taken.kinship>.7 # what is copied stands there, but for common figures
 
 @maestro
 def test_the_packaged_index_is_that_of_maestro():
