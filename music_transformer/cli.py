@@ -13,6 +13,7 @@ from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
+from errno import ENOENT, ENOTDIR
 from functools import partial, wraps
 from inspect import Parameter, signature
 from json import dumps, loads
@@ -34,7 +35,7 @@ def command(f:Callable):
             sys.stdout.reconfigure(errors='backslashreplace')            # a file's name need not be text
         try: return f(*args, **kw)
         except KeyboardInterrupt: return 130
-        except (ValueError, OSError, FloatingPointError) as e: said = _sentence(e)
+        except (ValueError, OSError, FloatingPointError) as e: said = _as_typed(_sentence(e), signature(f).parameters)
         except (MemoryError, RuntimeError) as e:
             if isinstance(e, RuntimeError) and 'memory' not in str(e): raise
             said = 'there is not enough memory for this; choose smaller sizes.'
@@ -48,7 +49,14 @@ def _sentence(e):
     "The message of an exception; what the system says is put in words."
     if not getattr(e, 'errno', None): return ' '.join(str(e).split())
     where = 'the disk' if e.filename is None else e.filename or 'an empty name'
-    return f'{where}: {e.strerror}.'
+    return f'{where}{_SYSTEM.get(e.errno, ": "+str(e.strerror))}.'
+
+_SYSTEM = {ENOENT: ' is not there', ENOTDIR: ' cannot be, for a part of it is a file and no folder'}
+
+def _as_typed(said, options):
+    "What a setting is called on the command line, where a message begins with its name."
+    name,_,rest = said.partition(' ')
+    return f'--{name.replace("_","-")} {rest}' if name in options and rest.startswith('must') else said
 
 # %% ../nbs/07_cli.ipynb #9c624e12
 def _true(word)->bool:
@@ -115,8 +123,9 @@ def _print_left_out(store, out):
     skipped = store.info['skipped']
     if skipped:
         listed = out if store.path.suffix=='.npz' else f'{out}/store.json'
-        first = f'{skipped[0]["file"]}: {skipped[0]["reason"]}'
-        print(f'{len(skipped)} files could not be read and are listed in {listed}; the first: {first}')
+        file,reason = skipped[0]['file'],skipped[0]['reason']
+        why = reason.removeprefix(file).removeprefix(Path(file).stem).strip()
+        print(f'could not be read: {len(skipped)}, listed in {listed}; the first: {file} {why}')
     why = dict(left='files beside them are no MIDI, or not in the table, and were not read',
                missing="files of MAESTRO's table are not there")
     for k,what in why.items():
@@ -375,8 +384,8 @@ def mt_compose(
     accompany:str=None,     # a MIDI file, such as a melody, to add notes to; its tempo is not kept
     vary:str=None,          # a MIDI file of which some notes stay, see --keep
     between:Annotated[float, dict(nargs=2)]=None, # for --fill, --accompany, --vary: two moments in seconds, 20 28
-    keep:float=.5,          # for --vary: share of the notes that stay, above 0 and at most 1
-    particles:int=16,       # for --fill, --accompany, --vary: takes weighed against each other, 1 to 4096
+    keep:float=None,        # for --vary: share of the notes that stay, at most 1; others are added. Half when left out
+    particles:int=None,     # for the same: takes weighed against each other, 1 to 4096; 16 when left out
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
     **settings,
 ):
@@ -475,7 +484,8 @@ def _returns(text):
     try: plan = [tuple(map(float, o.split(','))) for o in text.split()]
     except ValueError: plan = []
     if plan and all(len(o)==3 and 0<=o[1]<o[2]<=o[0] for o in plan): return plan
-    raise ValueError(f"--returns must be drawn, none, or such as '40,5,15 70,5,15' (when,from,to), not {text!r}")
+    rule = "such as '40,5,15 70,5,15': when,from,to in seconds, with from < to <= when"
+    raise ValueError(f'--returns must be drawn, none, or {rule}; not {text!r}.')
 
 # %% ../nbs/07_cli.ipynb #84b5d5f5
 def _given_file(fill, accompany, vary, between, primer):
@@ -500,10 +510,12 @@ def _round_file(file, done, between, keep, particles, told, settings):
     _idle('where notes are given', **told)
     if done!='varied': _idle('without --vary', keep=keep)
     from music_transformer.given import accompany, fill, vary
-    how = dict(particles=particles, returns=None if returns=='drawn' else returns, **settings)
+    how = dict(returns=None if returns=='drawn' else returns, **settings)
+    if particles is not None: how['particles'] = particles
     p = _read(file)
     if done=='filled': return lambda net, progress: fill(net, p, *between, progress=progress, **how)
-    if done=='varied': return lambda net, progress: vary(net, p, keep, between, progress=progress, **how)
+    if keep is not None: how['keep'] = keep
+    if done=='varied': return lambda net, progress: vary(net, p, between=between, progress=progress, **how)
     return lambda net, progress: accompany(net, p, between=between, progress=progress, **how)
 
 # %% ../nbs/07_cli.ipynb #19a52a10
@@ -580,17 +592,23 @@ def mt_judge(
     if not real: raise ValueError('name a token store of real pieces: --real STORE.')
     if json is not None: check_names(json)
     others,every = minutes(TokenStore(real), split),pieces_in(folder)
+    if not others: raise ValueError(f'{real} holds no piece of a minute or longer in {split}; name another --split.')
     composed = [p for p in every if len(p)>=20]
-    if len(composed)<len(every): print(f'{len(every)-len(composed)} pieces of fewer than 20 notes are left out.')
+    short = len(every)-len(composed)
+    if short: print(f'left out: {short} of fewer than 20 notes.')
+    print(f'composed pieces: {len(composed)}; real ones, a minute of each: {len(others)}')
     found = table(dict(composed=composed, real=others, shuffled=[shuffled(p) for p in others]))
     print(show_table(found))
     told = None
-    if min(len(composed), len(others))<20: print('a linear judge needs twenty pieces of either kind.')
+    if min(len(composed), len(others))<20: print('A linear judge needs twenty pieces of either kind.')
     else:
         told = dict(composed=auc(composed, others), floor=auc(others[::2], others[1::2]))
-        print('a linear judge tells composed from real by {composed:.2f}, real from real by {floor:.2f}'.format(**told))
+        print(_JUDGED.format(**told))
     text = dumps(dict(pieces=len(composed), real=len(others), table=found, judge=told), indent=1)
     if json: write_file(json, text.replace('NaN', 'null').encode())
+
+_JUDGED = '''Shown one composed piece and one real, a linear judge picks the real one {composed:.0%} of the time
+(guessing: 50%; of two halves of the real ones it tells one from the other {floor:.0%} of the time).'''
 
 # %% ../nbs/08_benchmark.ipynb #67cf8dd9
 @command

@@ -75,6 +75,11 @@ class Performance:
         name = f'{self.title}: ' if self.title else ''
         return f'<Performance {name}{len(self)} notes, {self.seconds:.1f} s>'
 
+def _a_performance(p)->Performance:
+    "`TypeError` for anything else."
+    if isinstance(p, Performance): return p
+    raise TypeError(f'a Performance is needed, not a {type(p).__name__}; read_midi makes one of a file.')
+
 # %% ../nbs/00_data.ipynb #81a0089b
 # soft to loud, each lighter than the last
 COMPOSED = ['#1e59cd','#6b52d4','#9d4ec8','#c64cac','#e65086','#f96056','#fb7e11','#e8a106']

@@ -72,6 +72,7 @@ class Past(Grammar):
         self.sounding = False            # is a key down?
         self.quiet = 0                   # the step at which something last sounded
         self.kept = np.zeros(128, bool)  # keys that a rule lets go by itself
+        self.coming = []                 # keys that are known to be struck next, where notes are given
         for i in ids: self.push(int(i))
 
     def push(self, i:int):
@@ -159,13 +160,13 @@ class Keys(Rule):
 # %% ../nbs/04b_drawing.ipynb #bb04b002
 @dataclass
 class InScale(Rule):
-    "Keys off the scale that the last notes fit best are less likely."
+    "Keys off the scale that the last notes fit best, and those that are known to follow, are less likely."
     nats: float
     heard = 128 # notes
     least = 24  # fewer tell no scale
 
     def bias(self, past:Past, logits:Tensor):
-        keys = past.keys[-self.heard:]
+        keys = past.keys[-self.heard:]+past.coming
         if len(keys)<self.least: return
         off = ~scale_of(keys)[np.arange(NOTE_OFF)%12]
         choose_among(logits, logits[:NOTE_OFF]-self.nats*torch.from_numpy(off))
@@ -415,10 +416,17 @@ def _insist(logits, cache, guidance):
     return guided(told, untold, torch.tensor(times)[:,None])
 
 # %% ../nbs/04b_drawing.ipynb #7f0b3e01
+def _a_model(model)->MusicTransformer:
+    "`TypeError` for anything else."
+    if isinstance(model, MusicTransformer): return model
+    packaged = 'MusicTransformer.from_pretrained() gives the packaged one'
+    raise TypeError(f'model must be a MusicTransformer, not a {type(model).__name__}; {packaged}.')
+
 def _insistence(model, guidance)->float:
     "How many times what is told counts. `ValueError` if it is said for a model that is told nothing."
-    if guidance is None: return GUIDANCE if model.cfg.echo else 1.
-    if not model.cfg.echo: raise ValueError('this model hears neither returns nor wishes; leave guidance out.')
+    cfg = _a_model(model).cfg
+    if guidance is None: return GUIDANCE if cfg.echo else 1.
+    if not cfg.echo: raise ValueError('this model hears neither returns nor wishes; leave guidance out.')
     return guidance
 
 # %% ../nbs/04b_drawing.ipynb #15de6013

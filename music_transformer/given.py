@@ -27,7 +27,8 @@ from .directions import ahead, DIRECTIONS, Wishes, WISHES
 from .echo import Echo
 from .model import MusicTransformer, Cache, Step
 from .drawing import guided, pick, probabilities, Past, Returns, Rule, Take
-from .drawing import _add_twins, _are_told, _insistence, _is_small, _read, _ready, _tell, _wished
+from .drawing import _a_model, _add_twins, _are_told, _insistence, _is_small
+from .drawing import _read, _ready, _tell, _wished
 from .drawing import _events, _piano, _plain, _refuse_strange, _tell_arguments
 from .drawing import _inside, _later, _planned, _returned
 
@@ -127,8 +128,10 @@ class Given(Rule):
         return e.id[self.at:np.searchsorted(e.time, past.steps, 'right')]
 
     def keep(self, past:Past):
-        "Other rules are to leave given notes alone; and all notes while something is due."
+        "Other rules are to leave given notes alone, and all notes while something is due; and to know what comes."
         past.kept = np.ones(128, bool) if len(self.here(past)) else self.held
+        ids = self.gap.events.id[self.at:]
+        past.coming = ids[ids<NOTE_OFF][:WEIGHED].tolist()
 
 # %% ../nbs/04c_given.ipynb #4e42b6cb
 @patch
@@ -604,7 +607,7 @@ def _held(p, at)->float:
 def _foretold(model, p, a, b, how)->dict:
     "The arguments for `complete`, and what follows the gap, where nothing is wished for."
     wished = Wishes(**{k: how[k] for k in WISHES if k in how})
-    told = what_follows(p, b) if model.cfg.directions and not wished else {}
+    told = what_follows(p, b) if _a_model(model).cfg.directions and not wished else {}
     if not told: return how
     when = max((b-a)/2, b-a-ARRIVE)
     insists = how.get('guidance') is not None or how.get('returns') is not None

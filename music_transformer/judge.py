@@ -12,9 +12,9 @@ __all__ = ['TOGETHER', 'LINE', 'STRETCH', 'LONG', 'NAMES', 'FOLDS', 'groups', 't
 # %% ../nbs/06b_judge.ipynb #9c594278
 from pathlib import Path
 import numpy as np
-from .data import Performance
+from .data import Performance, _a_performance
 from .key import ends_at_home, in_scale
-from .midi import read_midi
+from .midi import read_midi, MidiError
 from .corpus import is_midi, TokenStore
 from .processor import decode, STEP
 from .echo import GROUP
@@ -132,7 +132,7 @@ def features(
     p:Performance, # a minute or so
 )->dict: # a number for each of `NAMES`, NaN where there is nothing to count
     "What a listener notices."
-    if p.seconds>75: p = p[-60:]
+    if _a_performance(p).seconds>75: p = p[-60:]
     n = p.notes
     out = dict.fromkeys(NAMES, float('nan'))
     if len(n)<20: return out
@@ -175,10 +175,11 @@ def table(
     return {k: row(k) for k in NAMES}
 
 def _interval(values)->tuple:
-    "Mean and 95 % interval."
+    "Mean and 95 % interval; the mean alone of one value."
     x = np.array(values, float)
     x = x[~np.isnan(x)]
-    if not len(x): return (float('nan'),)*3
+    unknown = float('nan')
+    if len(x)<2: return float(x[0]) if len(x) else unknown, unknown, unknown
     again = np.random.default_rng(0).choice(x, (2000, len(x)))
     low,high = np.quantile(again.mean(1), [.025, .975]).tolist()
     return float(x.mean()), low, high
@@ -189,13 +190,14 @@ def show_table(found:dict)->str: # what `table` gave
     names = next(iter(found.values()))
     rows = [('', *names)]
     for k,by_set in found.items(): rows.append((NAMES[k], *map(_cell, by_set.values())))
-    wide = '{:40}' + '{:>24}'*len(names)
+    widest = max(len(o) for row in rows for o in row[1:])
+    wide = '{:40}' + f'{{:>{max(widest+2, 24)}}}'*len(names)
     return '\n'.join(wide.format(*o) for o in rows)
 
 def _cell(interval):
     mean,low,high = interval
     if mean is None or mean!=mean: return '-'
-    return f'{mean:.2f} ({low:.2f} to {high:.2f})'
+    return f'{mean:.2f}' + (f' ({low:.2f} to {high:.2f})' if low==low else '')
 
 # %% ../nbs/06b_judge.ipynb #b6044b92
 def _standard(pieces:list)->np.ndarray: # (N, F)
@@ -249,10 +251,16 @@ def minutes(
     return [decode(store[i])[part] for i in store.rows(split) if store.pieces[i].seconds>=60]
 
 def pieces_in(folder:str|Path)->list: # of `Performance`
-    "The MIDI files of a folder, in the order of their names. `ValueError` if there are none."
+    "The MIDI files of a folder, in the order of their names. `ValueError` if none can be read; it says which cannot."
     found = sorted(o for o in Path(folder).iterdir() if is_midi(o.name))
-    if not found: raise ValueError(f'{folder} holds no MIDI files.')
-    return [read_midi(o) for o in found]
+    pieces = [o for o in map(_read, found) if o is not None]
+    if not pieces: raise ValueError(f'{folder} holds no MIDI files{" that can be read" if found else ""}.')
+    return pieces
+
+def _read(file):
+    "A MIDI file; `None`, and word of it, if it cannot be read."
+    try: return read_midi(file)
+    except MidiError as e: print(f'left out: {e}')
 
 # %% ../nbs/06b_judge.ipynb #c89f84ba
 def shuffled(

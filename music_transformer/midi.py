@@ -18,7 +18,7 @@ from pathlib import Path
 from struct import unpack
 import numpy as np
 from fastcore.basics import patch
-from .data import Performance, note_dtype
+from .data import Performance, note_dtype, _a_performance
 from .files import write_file
 
 # %% ../nbs/00a_midi.ipynb #5cd720d9
@@ -378,7 +378,7 @@ def _one_a_millisecond(n):
 
 def midi_bytes(p:Performance)->bytes:
     "A standard MIDI file: one note at a time on each pitch, none shorter than a millisecond."
-    n = _one_a_millisecond(p.notes)
+    n = _one_a_millisecond(_a_performance(p).notes)
     until = np.minimum(n['end'], next_strike(n['start'], n['pitch'], np.inf))
     n['end'] = np.maximum(until, n['start']+.001)
     buf = io.BytesIO()

@@ -18,7 +18,7 @@ from string import Template
 import numpy as np
 from fastcore.basics import patch
 from .files import all_or_none, write_file
-from .data import Performance, given_and_new, shade
+from .data import Performance, given_and_new, shade, _a_performance
 from .midi import midi_bytes, write_midi
 from .sound import find_soundfont, get_soundfont, mp3, render, write_audio
 
@@ -30,7 +30,7 @@ _most_rows = 12
 
 def _rows(p):
     "How many rows, where the first begins, and how many seconds each shows."
-    begin = float(p.notes['start'].min()) if len(p) else 0.
+    begin = float(p.notes['start'].min()) if len(_a_performance(p)) else 0.
     seconds = max(p.seconds-begin, 1)
     n = min(math.ceil(seconds/60), _most_rows)
     return n, begin, seconds/n
@@ -74,7 +74,7 @@ def _row(ax, p, begin, wide):
     ax.set(xlim=(begin, begin+wide), title='', xlabel='', axisbelow=True)
     ax.grid(alpha=.25)
     ax.spines[:].set_visible(False)
-    if p.info.get('new_from'): ax.axvline(p.info['new_from'], color='#888', lw=1, ls='--')
+    if p.info.get('new_from') and 'new' not in p.info: ax.axvline(p.info['new_from'], color='#888', lw=1, ls='--')
 
 # %% ../nbs/05_playback.ipynb #d34aba14
 def _figure(n, wide):
@@ -321,7 +321,7 @@ def player(
     sound:str|Path=None, # an MP3 of it, if there is one; then nothing is rendered
 )->str: # HTML
     "A performance to hear and watch: one piece of HTML that needs nothing else."
-    if not len(p): return _silent(p, 'Silence: this performance has no notes.')
+    if not len(_a_performance(p)): return _silent(p, 'Silence: this performance has no notes.')
     import soundfile
     shown,heard,note = (p, Path(sound).read_bytes(), '') if sound else _carried(p, soundfont)
     seconds = soundfile.info(io.BytesIO(heard)).duration

@@ -13,7 +13,7 @@ from importlib import import_module
 import numpy as np
 from fastcore.basics import patch
 from numpy.typing import ArrayLike
-from .data import Performance, note_dtype
+from .data import Performance, note_dtype, _a_performance
 
 # %% ../nbs/01_processor.ipynb #ad26d8c8
 NOTE_ON,NOTE_OFF,TIME_SHIFT,VELOCITY = 0,128,256,356   # the first id of each kind
@@ -72,7 +72,8 @@ def encode(
     p:Performance,
 )->np.ndarray: # (N,) uint16: `sos`, the events, `eos`
     "Turn a performance into ids."
-    if not p.seconds<10**6: raise ValueError(f'p must be shorter than a million seconds, not {p.seconds:.3g}')
+    seconds = _a_performance(p).seconds
+    if not seconds<10**6: raise ValueError(f'p must be shorter than a million seconds, not {seconds:.3g}')
     time,strike,pitch,touch = _in_order(p)
     full,rest = np.divmod(np.diff(time, prepend=0), MAX_SHIFT)
     changed = np.zeros(len(time), bool)                                 # a strike whose bin is new

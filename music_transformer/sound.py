@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np, pooch, pretty_midi
 from fastcore.basics import AttrDict, patch
 from .files import check_names, write_file
-from .data import Performance
+from .data import Performance, _a_performance
 
 # %% ../nbs/04a_sound.ipynb #0d7d1f1c
 _folders = ['/usr/share/sounds/sf3', '/usr/share/sounds/sf2', '/usr/share/soundfonts', '/usr/local/share/soundfonts',
@@ -519,7 +519,7 @@ def _room(sample_rate,
     return (level*x/np.sqrt(power)).astype('f4')
 
 # %% ../nbs/04a_sound.ipynb #b189fe29
-def _frames(p, sample_rate): return round((p.seconds+2)*sample_rate) if len(p) else sample_rate
+def _frames(p, sample_rate): return round((p.seconds+2)*sample_rate) if len(_a_performance(p)) else sample_rate
 
 # %% ../nbs/04a_sound.ipynb #b9dc5dcf
 def _dry(p, piano, size):
@@ -636,7 +636,7 @@ def write_audio(
     endings = ', '.join(_formats)
     if not how: raise ValueError(f'sound cannot be written as {ending!r}: the name must end in {endings}.')
     check_names(path)
-    return write_file(path, _encode(p, soundfont, **how))
+    return write_file(path, _encode(_a_performance(p), soundfont, **how))
 
 # %% ../nbs/04a_sound.ipynb #1673e4c2
 def mp3(

@@ -201,6 +201,7 @@ def test_mistakes(corpus, tmp_path):
     (d/'empty').mkdir(); (d/'halted/last').mkdir(parents=True); (d/'taken/piece-7.mp3').mkdir(parents=True)
     shutil.copy(prelude, d/'prelude.mid')
     m = mido.MidiFile(); m.tracks.append(mido.MidiTrack()); m.save(d/'silent.mid')
+    (d/'mute').mkdir(); shutil.copy(d/'silent.mid', d/'mute')
     shutil.copytree(corpus/'store', d/'foreign')
     f = d/'foreign/store.json'; f.write_text(f.read_text().replace('piano-391', 'piano-392'))
     MusicTransformer(ModelConfig(d_model=32, n_layers=1, n_heads=2)).save_pretrained(d/'cut')
@@ -212,7 +213,7 @@ def test_mistakes(corpus, tmp_path):
         ('mt-prepare prelude.mid --out empty/../notes.txt', 'not a token store'),
         ('mt-train nowhere --out r', 'nowhere is not there'), ('mt-train foreign --out r', 'vocabulary'), (f'mt-train {store} --out r --n-heads 7', 'n_heads'),
         (f'mt-train {store} --out r --resume', 'no run to resume'), (f'mt-train {store} --out r --recipe fast', 'recipe'),
-        (f'mt-train {store} --out r --batch-size 99999', 'larger than the data'), (f'mt-train {store} --out r --schedule up', 'schedule must be one of'),
+        (f'mt-train {store} --out r --batch-size 99999', 'larger than the data'), (f'mt-train {store} --out r --schedule up', '--schedule must be one of'),
         (f'mt-train {store} --out r --semitones 3', '--semitones is called --transpose now'), (f'mt-train {store} --out r --conv 1', 'conv must be 0'),
         (f'mt-train {store} --out r --from pretrained --echo true', 'brings its own echo'), (f'mt-train {store} --out r --told 1', 'told must be at least 0 and below 1'),
         (f'mt-train {store} --out r --from pretrained --matrix-lr .01', 'the rate of Muon, not of adamw'),
@@ -221,14 +222,15 @@ def test_mistakes(corpus, tmp_path):
         ('mt-train my.npz --out r', 'damaged'), ('mt-prepare prelude.mid --out my.npz', 'choose another place'),
         ('mt-train empty --out r', 'no MIDI files'), ('mt-train notes.txt --out r', 'no MIDI files'), (f'mt-train {store} --out foreign', 'is not a run'),
         ('mt-evaluate foreign', 'vocabulary'), (f'mt-evaluate {store} --model nowhere', 'not a checkpoint'), (f'mt-evaluate {store} --split tset', 'no tset'),
-        ('mt-compose --seconds 0 --out o', 'seconds'), ('mt-compose --seconds -3 --out o', 'seconds'), ('mt-compose --top-p 0 --out o', 'top_p'), ('mt-compose --temperature -1 --out o', 'temperature'),
+        ('mt-compose --seconds 0 --out o', 'seconds'), ('mt-compose --seconds -3 --out o', '--seconds must be above 0'), ('mt-compose --top-p 0 --out o', '--top-p must be'), ('mt-compose --temperature -1 --out o', 'temperature'),
         ('mt-compose --fill prelude.mid --between 1 2 --seconds 9 --out o', '--seconds has no say where notes are given'), ('mt-compose --keep .3 --out o', '--keep has no say without --vary'),
-        ('mt-compose --accompany prelude.mid --keep .3 --out o', '--keep has no say without --vary'),
+        ('mt-compose --accompany prelude.mid --keep .5 --out o', '--keep has no say without --vary'), ('mt-compose --particles 16 --out o', '--particles has no say'),
+        ('mt-compose --returns 3,5,8 --out o', 'from < to <= when'), ('mt-compose --notes-per-second 99 --out o', '--notes-per-second must be at least 0 and at most 40'),
         ('mt-compose --pieces 0 --out o', '--pieces must be at least 1'), ('mt-compose --pieces 1000000000 --out o', 'at most 10000'), ('mt-compose --seconds 1e9 --out o', 'at most 86400'),
-        ('mt-compose --off-scale 1e39 --out o', 'at most 100'), ('mt-compose --key-temperature 1e-50 --out o', 'at least 0.001'), ('mt-originality --build "" --against s', 'a file is to be written there'), ('mt-compose --min-p 2 --out o', 'min_p'), ('mt-compose --model halted --out o', 'has no model yet'),
+        ('mt-compose --off-scale 1e39 --out o', 'at most 100'), ('mt-compose --key-temperature 1e-50 --out o', 'at least 0.001'), ('mt-originality --build "" --against s', 'a file is to be written there'), ('mt-compose --min-p 2 --out o', '--min-p must be'), ('mt-compose --model halted --out o', 'has no model yet'),
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'),
         ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model cut --out o', 'damaged'),
-        ('mt-compose --out notes.txt', 'Not a directory'), ('mt-render nowhere.mid', 'nowhere.mid'), ('mt-evaluate empty', 'not a token store'),
+        ('mt-compose --out notes.txt', 'a part of it is a file'), ('mt-render nowhere.mid', 'nowhere.mid is not there'), (f'mt-judge nowhere --real {store}', 'nowhere is not there'), (f'mt-judge mute --real {store}', 'that can be read'), ('mt-evaluate empty', 'not a token store'),
         ('mt-compose --fill prelude.mid --out o', 'between'), ('mt-compose --fill prelude.mid --between 900 90 --out o', 'a gap must end'),
         ('mt-compose --soundfont notes.txt --out o', 'notes.txt'), ('mt-compose --soundfont empty --out o', 'is a folder'),
         ('mt-compose --primer "" --out o', 'an empty name'), ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),

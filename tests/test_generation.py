@@ -5,13 +5,19 @@ from hypothesis import given, settings, strategies as st
 from music_transformer.data import Performance
 from music_transformer.drawing import Rests, compose, wait_at_most
 from music_transformer.echo import Planned
+from music_transformer.given import bridge, fill, vary
 from music_transformer.generation import Ending, Past, Returns, Rule, Sampling, Take, generate, stream
 from music_transformer.judge import holes
+from music_transformer.midi import midi_bytes
 from music_transformer.model import Cache, ModelConfig, MusicTransformer, Step
 from music_transformer.processor import EOS, NOTE_OFF, SOS, STEP, TIME_SHIFT, VELOCITY, VOCAB_SIZE, decode, encode
+from music_transformer.playback import player, write_roll
+from music_transformer.sound import render, write_audio
 
 @pytest.fixture(scope='module')
 def model(): return MusicTransformer.from_pretrained()
+
+tune = Performance([(i*.2, i*.2+.2, 60+5*i%13, 64) for i in range(20)])
 
 def test_a_careful_draw_makes_music_to_the_end(model):
     takes = [Take([SOS], 1, Ending(14, told=True), Sampling(temperature=t)) for t in (0, .3, .6)]
@@ -77,6 +83,15 @@ def test_stopped_where_the_one_who_listens_says_so(model):
 @pytest.mark.parametrize('wrong, meant', [('second','seconds'), ('n','seed'), ('topk','top_k'), ('temprature','temperature'), ('maxrest','max_rest')])
 def test_a_wrong_setting_is_told_the_nearest_real_one(model, wrong, meant):
     with pytest.raises(TypeError, match=f'no parameter {wrong};.*{meant}'): generate(model, **{wrong: 1})
+
+@pytest.mark.parametrize('use', [generate, lambda o: next(stream(o)), lambda o: fill(o, tune, 1, 2), lambda o: vary(o, tune), lambda o: bridge(o, tune, tune)])
+@pytest.mark.parametrize('wrong', [None, 'pretrained'])
+def test_what_is_no_model_is_refused(use, wrong):
+    with pytest.raises(TypeError, match='must be a MusicTransformer, not a'): use(wrong)
+
+@pytest.mark.parametrize('use', [encode, midi_bytes, render, player, lambda o: write_roll(o, 'x.png'), lambda o: write_audio(o, 'x.mp3')])
+def test_a_path_is_no_performance(use):
+    with pytest.raises(TypeError, match='a Performance is needed, not a str; read_midi'): use('a.mid')
 
 def test_help_shows_what_each_argument_is():
     text = pydoc.render_doc(generate, renderer=pydoc.plaintext)

@@ -170,6 +170,16 @@ def test_no_more_strikes_a_second_than_asked_after_repeated_notes(model):
     q = complete(model, p, (.95,1.2), particles=2, most=3)
     for t in q.notes['start'][q.info['new']]: assert ((q.notes['start']>t-1) & (q.notes['start']<t)).sum()<=3
 
+def test_what_follows_says_which_scale_we_are_in(model):
+    "Nothing has sounded; a flood of notes in F sharp major follows. What a random model puts before them is off that scale about half as often."
+    later = Performance([(4+i*.1, 4.09+i*.1, 54+(0,2,4,5,7,9,11)[3*i%7]+12*(i%2), 66) for i in range(60)])
+    def off(sampling):
+        new = [fill(model, later, 0, 3, seed=s, particles=1, **sampling) for s in range(1, 13)]
+        pitch = np.concatenate([p.notes['pitch'][p.info['new']] for p in new])
+        assert len(pitch)>60
+        return np.isin((pitch-6)%12, (1,3,6,10)).mean()        # the raised fifth is in a scale of `InScale`
+    assert off(dict(off_scale=3.))<.5*off(dict(off_scale=0.))
+
 def test_a_gap_of_a_hundredth_and_one_note(model):
     assert len(fill(model, Performance([(0,1,60,66), (5,5.4,62,66), (5.2,6,64,66)]), 5, 5.01, particles=2))>=2
     assert 60 in vary(model, Performance([(0,1,60,66)]), particles=2, seed=1).notes['pitch']

@@ -3,7 +3,7 @@ import subprocess, sys
 from pathlib import Path
 import pytest
 from music_transformer.data import Performance
-from music_transformer.judge import auc, features, table
+from music_transformer.judge import auc, features, pieces_in, show_table, table
 from music_transformer.listening import listening_results, listening_test
 from music_transformer.midi import write_midi
 
@@ -41,6 +41,11 @@ def test_small_things_are_judged_or_refused(tmp_path):
     assert all(v!=v for v in features(Performance([])).values())
     assert all(v!=v for v in features(tune).values()), 'ten notes are no piece'
     with pytest.raises(ValueError, match='no pieces'): table(dict(ours=[]))
+    with pytest.raises(TypeError, match='read_midi'): features('a.mid')
+    long = Performance([(i*.2, i*.2+.2, 60+5*i%13, 64) for i in range(40)])
+    assert show_table(table(dict(one=[long]))).count(' to ')==0, 'an interval of one piece'
+    wide = show_table(dict(louder=dict(a=(-1e30, -2e30, -1e29), b=(1, 2, 3)))).splitlines()
+    assert len({len(o) for o in wide})==1 and ' 1.00 (2.00 to 3.00)' in wide[1]
     with pytest.raises(ValueError, match='at least 10'): auc([tune]*3, [tune]*30)
 
 def test_the_command_says_what_is_missing(tmp_path):
@@ -51,6 +56,11 @@ def test_the_command_says_what_is_missing(tmp_path):
         return r.stderr
     assert '--real STORE' in said('.')
     assert 'not a token store' in said('.', '--real', 'nothing')
+
+def test_what_cannot_be_read_is_left_out(tmp_path, capsys):
+    write_midi(tune, tmp_path/'a.mid')
+    (tmp_path/'b.mid').write_text('hello')
+    assert len(pieces_in(tmp_path))==1 and 'b.mid is not a MIDI file' in capsys.readouterr().out
 
 def test_files_that_are_no_answers_are_named(tmp_path):
     listening_test(dict(a=[tune]), tmp_path/'t.html')

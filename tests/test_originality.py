@@ -3,7 +3,7 @@ import os
 import numpy as np, pytest
 from music_transformer.corpus import corpus
 from music_transformer.data import Performance
-from music_transformer.originality import Index, marks, originality, packaged_index
+from music_transformer.originality import FEWEST, Index, marks, originality, packaged_index
 from music_transformer.processor import encode
 
 ZIP = os.environ.get('MAESTRO_ZIP')
@@ -54,3 +54,11 @@ def test_an_index_of_another_version(tmp_path):
     found['about'] = np.frombuffer(json.dumps(dict(version='x', names=[])).encode(), np.uint8)
     np.savez(path, **found)
     with pytest.raises(ValueError, match='version x'): Index.load(path)
+
+def test_little_music_measures_no_chance():
+    "Where but few minutes were never met, none of them sharing a run says nothing of one in a hundred."
+    tune = Performance([(i*.2, i*.2+.2, 60+7*i*i%17, 64) for i in range(60)])
+    kept = marks(encode(tune))
+    def chance(minutes): return originality(tune, Index(kept, np.array([len(kept)]), ['it'], np.zeros(minutes, int))).chance
+    assert np.isnan(chance(2)) and np.isnan(chance(FEWEST-1)) and chance(FEWEST)==0
+    with pytest.raises(TypeError, match='read_midi'): originality('a.mid')
