@@ -8,12 +8,12 @@ Docs: https://music-transformer.github.io/music_transformer/cli.html.md"""
 __all__ = ['command', 'options', 'mt_prepare', 'mt_train', 'mt_evaluate', 'mt_compose', 'mt_render', 'mt_page', 'mt_originality', 'mt_judge', 'mt_benchmark']
 
 # %% ../nbs/07_cli.ipynb #9abb75f7
-import os, sys
+import os, re, sys
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import fields, replace
-from errno import ENOENT, ENOTDIR
+from errno import EISDIR, ENOENT, ENOTDIR
 from functools import partial, wraps
 from inspect import Parameter, signature
 from json import dumps, loads
@@ -33,8 +33,12 @@ def command(f:Callable):
         if not is_cli(made): return f(*args, **kw)
         with suppress(AttributeError):                                   # where output goes into a string
             sys.stdout.reconfigure(errors='backslashreplace')            # a file's name need not be text
-        try: return f(*args, **kw)
+        try:
+            answer = f(*args, **kw)
+            sys.stdout.flush()
+            return answer
         except KeyboardInterrupt: return 130
+        except BrokenPipeError: return _unread()
         except (ValueError, OSError, FloatingPointError) as e: said = _as_typed(_sentence(e), signature(f).parameters)
         except (MemoryError, RuntimeError) as e:
             if isinstance(e, RuntimeError) and 'memory' not in str(e): raise
@@ -45,18 +49,27 @@ def command(f:Callable):
     return made
 
 # %% ../nbs/07_cli.ipynb #ff241481
+def _unread():
+    "The status where nobody reads any more, as in `| head`; what is still to be said goes nowhere."
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 141
+
 def _sentence(e):
     "The message of an exception; what the system says is put in words."
     if not getattr(e, 'errno', None): return ' '.join(str(e).split())
     where = 'the disk' if e.filename is None else e.filename or 'an empty name'
     return f'{where}{_SYSTEM.get(e.errno, ": "+str(e.strerror))}.'
 
-_SYSTEM = {ENOENT: ' is not there', ENOTDIR: ' cannot be, for a part of it is a file and no folder'}
+_SYSTEM = {ENOENT: ' is not there', EISDIR: ' is a folder; name a file',
+           ENOTDIR: ' cannot be, for a part of it is a file and no folder'}
 
 def _as_typed(said, options):
-    "What a setting is called on the command line, where a message begins with its name."
+    "Settings by their names on the command line: the first word of a message, and whatever can only be one."
     name,_,rest = said.partition(' ')
-    return f'--{name.replace("_","-")} {rest}' if name in options and rest.startswith('must') else said
+    if name in options and rest.startswith('must'): said = f'--{name} {rest}'
+    for o in options:
+        if '_' in o: said = re.sub(rf'(?<![\w/.])(?:--)?{o}(?![\w/.])', f'--{o.replace("_","-")}', said)
+    return said
 
 # %% ../nbs/07_cli.ipynb #9c624e12
 def _true(word)->bool:
@@ -572,17 +585,26 @@ def mt_originality(
     from music_transformer.originality import build_index, index_of, originality
     if file is None and build is None: raise ValueError('name a MIDI file, or give --build.')
     if build is not None and against is None: raise ValueError('--build needs --against, a token store.')
-    if build is not None: check_names(build)
+    if build is not None: _check_index(build)
     piece = None if file is None else read_midi(file)
     made = None if against is None else build_index(TokenStore(against)) if build else index_of(against)
     if build: print(made, 'in', made.save(build))
     if piece: print(originality(piece, made))
 
+def _check_index(path):
+    "`ValueError` where an index is not to be written: a name without .npz, or what is no index."
+    from music_transformer.originality import Index
+    check_names(path)
+    if Path(path).suffix!='.npz': raise ValueError(f'--build must name a file that ends in .npz, not {path}.')
+    try: Index.load(path)
+    except FileNotFoundError: pass
+    except ValueError: raise ValueError(f'{path} is there and is no index; choose another name.') from None
+
 # %% ../nbs/07_cli.ipynb #1ec6ec58
 @command
 def mt_judge(
     folder:str,     # of MIDI files
-    real:str=None,  # a token store of real pieces
+    real:str=None,  # a token store of real pieces, of mt-prepare; it must be named
     split:str='validation', # which of them
     json:str=None,  # a file to write the numbers to as well
 ):
@@ -591,7 +613,7 @@ def mt_judge(
     from music_transformer.judge import auc, minutes, pieces_in, show_table, shuffled, table
     if not real: raise ValueError('name a token store of real pieces: --real STORE.')
     if json is not None: check_names(json)
-    others,every = minutes(TokenStore(real), split),pieces_in(folder)
+    every,others = pieces_in(folder),minutes(TokenStore(real), split)
     if not others: raise ValueError(f'{real} holds no piece of a minute or longer in {split}; name another --split.')
     composed = [p for p in every if len(p)>=20]
     short = len(every)-len(composed)

@@ -179,7 +179,7 @@ def __getitem__(self:Performance,
 @patch
 def __add__(self:Performance, other:Performance)->Performance:
     "This music, and `other` as soon as it has fallen silent."
-    n = other.notes.copy()
+    n = _a_performance(other).notes.copy()
     for k in ('start','end'): n[k] += self.seconds
     return replace(self, notes=np.concatenate([self.notes, n]), info={})
 

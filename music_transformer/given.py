@@ -490,7 +490,7 @@ def _check_gap(between, seconds)->tuple:
     "The two moments, in seconds. `ValueError` if they are no gap of this piece."
     try: a,b = np.array(between).tolist()
     except (TypeError, ValueError): a = b = None
-    if not all(isinstance(o, (int,float)) for o in (a,b)):
+    if not all(isinstance(o, (int,float)) and math.isfinite(o) for o in (a,b)):
         raise ValueError(f'between must be two moments in seconds, not {between!r}')
     if not np.rint(b/STEP)>np.rint(a/STEP):
         raise ValueError(f'a gap must end {STEP:g} s or more after it begins, not at {b:g} s after {a:g} s.')

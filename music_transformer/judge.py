@@ -261,6 +261,7 @@ def _read(file):
     "A MIDI file; `None`, and word of it, if it cannot be read."
     try: return read_midi(file)
     except MidiError as e: print(f'left out: {e}')
+    except OSError as e: print(f'left out: {file}: {e.strerror}')
 
 # %% ../nbs/06b_judge.ipynb #c89f84ba
 def shuffled(

@@ -117,7 +117,7 @@ def piece_files(
     path:str|Path, # without an ending
 )->list: # of paths
     "The files of a piece: MIDI, MP3 and piano roll. `ValueError` for a name that is empty or has such an ending."
-    endings,name = ('.mid','.mp3','.png'),f'{path}'
+    endings,name = ('.mid','.mp3','.png'),os.fspath(path)
     nameless = not name or name.endswith(('/', os.sep))
     if nameless: raise ValueError(f'{name!r} names no piece; add a name, such as piece-1.')
     if name.endswith(endings): raise ValueError(f'{name}: leave the ending out; the files get {", ".join(endings)}.')

@@ -188,6 +188,14 @@ def test_what_came_back_is_said():
     assert _went_back(Performance([], info=dict(returns=[taken, chance])))==['it goes back at 17 s to 0 s']
     assert _went_back(Performance([], info=dict(returns=[chance])))==_went_back(Performance([], info={}))==[]
 
+@pytest.mark.skipif(os.name!="posix", reason="elsewhere a pipe breaks otherwise")
+def test_whoever_stops_reading_is_told_nothing(tmp_path):
+    r,w = os.pipe()
+    os.close(r)
+    done = subprocess.run([bin/'mt-prepare', prelude, '--out', 's'], stdout=w, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    os.close(w)
+    assert done.returncode==141 and 'ipe' not in done.stderr
+
 def test_render(tmp_path):
     shutil.copy(prelude, tmp_path/'p.mid')
     run('mt-render', 'p.mid', '--out', 'p.wav', cwd=tmp_path)
@@ -211,13 +219,13 @@ def test_mistakes(corpus, tmp_path):
     lines = [
         ('mt-prepare nowhere --out s', 'not there'), ('mt-prepare empty --out s', 'no MIDI files'), ('mt-prepare silent.mid --out s', 'no notes'),
         ('mt-prepare prelude.mid --out empty/../notes.txt', 'not a token store'),
-        ('mt-train nowhere --out r', 'nowhere is not there'), ('mt-train foreign --out r', 'vocabulary'), (f'mt-train {store} --out r --n-heads 7', 'n_heads'),
+        ('mt-train nowhere --out r', 'nowhere is not there'), ('mt-train foreign --out r', 'vocabulary'), (f'mt-train {store} --out r --n-heads 7', '--n-heads (7) must divide --d-model'),
         (f'mt-train {store} --out r --resume', 'no run to resume'), (f'mt-train {store} --out r --recipe fast', 'recipe'),
         (f'mt-train {store} --out r --batch-size 99999', 'larger than the data'), (f'mt-train {store} --out r --schedule up', '--schedule must be one of'),
         (f'mt-train {store} --out r --semitones 3', '--semitones is called --transpose now'), (f'mt-train {store} --out r --conv 1', 'conv must be 0'),
         (f'mt-train {store} --out r --from pretrained --echo true', 'brings its own echo'), (f'mt-train {store} --out r --told 1', 'told must be at least 0 and below 1'),
         (f'mt-train {store} --out r --from pretrained --matrix-lr .01', 'the rate of Muon, not of adamw'),
-        (f'mt-train {store} --out r --from nowhere', 'not a checkpoint'), (f'mt-train {store} --out r --from pretrained --d-model 32', 'brings its own d_model'),
+        (f'mt-train {store} --out r --from nowhere', 'not a checkpoint'), (f'mt-train {store} --out r --from pretrained --d-model 32', 'brings its own --d-model'),
         (f'mt-train {store} --out r --from pretrained --plain --seed 3', 'brings its own plain; leave'), ('mt-prepare prelude.mid --out notes.txt/s', 'nothing can be written in'),
         ('mt-train my.npz --out r', 'damaged'), ('mt-prepare prelude.mid --out my.npz', 'choose another place'),
         ('mt-train empty --out r', 'no MIDI files'), ('mt-train notes.txt --out r', 'no MIDI files'), (f'mt-train {store} --out foreign', 'is not a run'),
@@ -227,13 +235,13 @@ def test_mistakes(corpus, tmp_path):
         ('mt-compose --accompany prelude.mid --keep .5 --out o', '--keep has no say without --vary'), ('mt-compose --particles 16 --out o', '--particles has no say'),
         ('mt-compose --returns 3,5,8 --out o', 'from < to <= when'), ('mt-compose --notes-per-second 99 --out o', '--notes-per-second must be at least 0 and at most 40'),
         ('mt-compose --pieces 0 --out o', '--pieces must be at least 1'), ('mt-compose --pieces 1000000000 --out o', 'at most 10000'), ('mt-compose --seconds 1e9 --out o', 'at most 86400'),
-        ('mt-compose --off-scale 1e39 --out o', 'at most 100'), ('mt-compose --key-temperature 1e-50 --out o', 'at least 0.001'), ('mt-originality --build "" --against s', 'a file is to be written there'), ('mt-compose --min-p 2 --out o', '--min-p must be'), ('mt-compose --model halted --out o', 'has no model yet'),
+        ('mt-compose --off-scale 1e39 --out o', 'at most 100'), ('mt-compose --key-temperature 1e-50 --out o', 'at least 0.001'), ('mt-originality --build "" --against s', 'a file is to be written there'), (f'mt-originality --build prelude.mid --against {store}', 'ends in .npz'), (f'mt-originality --build my.npz --against {store}', 'is there and is no index'), ('mt-compose --fill prelude.mid --between nan 4 --out o', 'two moments in seconds'), ('mt-compose --min-p 2 --out o', '--min-p must be'), ('mt-compose --model halted --out o', 'has no model yet'),
         ('mt-compose --primer notes.txt --out o', 'not a MIDI file'), ('mt-compose --primer silent.mid --out o', 'no notes'),
         ('mt-compose --primer nowhere.mid --out o', 'nowhere.mid'), ('mt-compose --model cut --out o', 'damaged'),
         ('mt-compose --out notes.txt', 'a part of it is a file'), ('mt-render nowhere.mid', 'nowhere.mid is not there'), (f'mt-judge nowhere --real {store}', 'nowhere is not there'), (f'mt-judge mute --real {store}', 'that can be read'), ('mt-evaluate empty', 'not a token store'),
         ('mt-compose --fill prelude.mid --out o', 'between'), ('mt-compose --fill prelude.mid --between 900 90 --out o', 'a gap must end'),
         ('mt-compose --soundfont notes.txt --out o', 'notes.txt'), ('mt-compose --soundfont empty --out o', 'is a folder'),
-        ('mt-compose --primer "" --out o', 'an empty name'), ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
+        ('mt-compose --primer "" --out o', 'an empty name'), ('mt-compose --seed 7 --out taken', 'piece-7.mp3 is a folder'), ('mt-render notes.txt', 'not a MIDI file'), ('mt-render empty', 'empty is a folder; name a file'), ('mt-render prelude.mid --out p.xyz', 'xyz'),
     ]
     with ProcessPoolExecutor(2, forks, max_tasks_per_child=1) as two: results = list(two.map(command, [o for o,_ in lines], [d]*len(lines)))
     for (line,word),r in zip(lines, results):

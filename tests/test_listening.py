@@ -60,7 +60,10 @@ def test_the_command_says_what_is_missing(tmp_path):
 def test_what_cannot_be_read_is_left_out(tmp_path, capsys):
     write_midi(tune, tmp_path/'a.mid')
     (tmp_path/'b.mid').write_text('hello')
-    assert len(pieces_in(tmp_path))==1 and 'b.mid is not a MIDI file' in capsys.readouterr().out
+    (tmp_path/'c.mid').mkdir()
+    assert len(pieces_in(tmp_path))==1
+    said = capsys.readouterr().out
+    assert 'b.mid is not a MIDI file' in said and 'c.mid: Is a directory' in said
 
 def test_files_that_are_no_answers_are_named(tmp_path):
     listening_test(dict(a=[tune]), tmp_path/'t.html')
