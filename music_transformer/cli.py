@@ -35,11 +35,11 @@ def command(f:Callable):
             sys.stdout.reconfigure(errors='backslashreplace')            # a file's name need not be text
         try:
             answer = f(*args, **kw)
-            sys.stdout.flush()
+            print(end='', flush=True)                                    # nothing where there is no output
             return answer
         except KeyboardInterrupt: return 130
         except BrokenPipeError: return _unread()
-        except (ValueError, OSError, FloatingPointError) as e: said = _as_typed(_sentence(e), signature(f).parameters)
+        except (ValueError, OSError, FloatingPointError) as e: said = _sentence(e, signature(f).parameters)
         except (MemoryError, RuntimeError) as e:
             if isinstance(e, RuntimeError) and 'memory' not in str(e): raise
             said = 'there is not enough memory for this; choose smaller sizes.'
@@ -54,10 +54,11 @@ def _unread():
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 141
 
-def _sentence(e):
-    "The message of an exception; what the system says is put in words."
-    if not getattr(e, 'errno', None): return ' '.join(str(e).split())
-    where = 'the disk' if e.filename is None else e.filename or 'an empty name'
+def _sentence(e, options=()):
+    "The message of an exception, options named as they are typed; what the system says is put in words."
+    if not getattr(e, 'errno', None): return _as_typed(' '.join(str(e).split()), options)
+    if e.filename is None: return f'the disk: {e.strerror}.'
+    where = e.filename or 'an empty name'
     return f'{where}{_SYSTEM.get(e.errno, ": "+str(e.strerror))}.'
 
 _SYSTEM = {ENOENT: ' is not there', EISDIR: ' is a folder; name a file',
@@ -66,9 +67,9 @@ _SYSTEM = {ENOENT: ' is not there', EISDIR: ' is a folder; name a file',
 def _as_typed(said, options):
     "Settings by their names on the command line: the first word of a message, and whatever can only be one."
     name,_,rest = said.partition(' ')
-    if name in options and rest.startswith('must'): said = f'--{name} {rest}'
+    if name in options and rest.startswith('must'): said = f'--{name.replace("_","-")} {rest}'
     for o in options:
-        if '_' in o: said = re.sub(rf'(?<![\w/.])(?:--)?{o}(?![\w/.])', f'--{o.replace("_","-")}', said)
+        if '_' in o: said = re.sub(rf'(?<![\w/.-]){o}(?![\w/.])', f'--{o.replace("_","-")}', said)
     return said
 
 # %% ../nbs/07_cli.ipynb #9c624e12
@@ -137,7 +138,7 @@ def _print_left_out(store, out):
     if skipped:
         listed = out if store.path.suffix=='.npz' else f'{out}/store.json'
         file,reason = skipped[0]['file'],skipped[0]['reason']
-        why = reason.removeprefix(file).removeprefix(Path(file).stem).strip()
+        why = reason.removeprefix(f'{file} ').removeprefix(f'{Path(file).stem} ')
         print(f'could not be read: {len(skipped)}, listed in {listed}; the first: {file} {why}')
     why = dict(left='files beside them are no MIDI, or not in the table, and were not read',
                missing="files of MAESTRO's table are not there")
@@ -397,8 +398,8 @@ def mt_compose(
     accompany:str=None,     # a MIDI file, such as a melody, to add notes to; its tempo is not kept
     vary:str=None,          # a MIDI file of which some notes stay, see --keep
     between:Annotated[float, dict(nargs=2)]=None, # for --fill, --accompany, --vary: two moments in seconds, 20 28
-    keep:float=None,        # for --vary: share of the notes that stay, at most 1; others are added. Half when left out
-    particles:int=None,     # for the same: takes weighed against each other, 1 to 4096; 16 when left out
+    keep:float=None,        # for --vary: share of the notes that stay, above 0 and at most 1; half when left out
+    particles:int=None,     # for --fill, --accompany, --vary: takes to weigh up, 1 to 4096; 16 when left out
     soundfont:str=None,     # an .sf2 or .sf3 to play it with
     **settings,
 ):
@@ -598,13 +599,15 @@ def _check_index(path):
     if Path(path).suffix!='.npz': raise ValueError(f'--build must name a file that ends in .npz, not {path}.')
     try: Index.load(path)
     except FileNotFoundError: pass
-    except ValueError: raise ValueError(f'{path} is there and is no index; choose another name.') from None
+    except ValueError as e:
+        if 'of version' in str(e): return                                # an older index may be replaced
+        raise ValueError(f'{path} is there and is no index; choose another name.') from None
 
 # %% ../nbs/07_cli.ipynb #1ec6ec58
 @command
 def mt_judge(
     folder:str,     # of MIDI files
-    real:str=None,  # a token store of real pieces, of mt-prepare; it must be named
+    real:str=None,  # a token store of real pieces, as mt-prepare makes it; it must be named
     split:str='validation', # which of them
     json:str=None,  # a file to write the numbers to as well
 ):
@@ -622,7 +625,7 @@ def mt_judge(
     found = table(dict(composed=composed, real=others, shuffled=[shuffled(p) for p in others]))
     print(show_table(found))
     told = None
-    if min(len(composed), len(others))<20: print('A linear judge needs twenty pieces of either kind.')
+    if min(len(composed), len(others))<20: print('A linear judge needs twenty pieces of each kind.')
     else:
         told = dict(composed=auc(composed, others), floor=auc(others[::2], others[1::2]))
         print(_JUDGED.format(**told))

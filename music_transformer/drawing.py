@@ -160,7 +160,7 @@ class Keys(Rule):
 # %% ../nbs/04b_drawing.ipynb #bb04b002
 @dataclass
 class InScale(Rule):
-    "Keys off the scale that the last notes fit best, and those that are known to follow, are less likely."
+    "Less likely are keys off the scale that best fits the last notes and those that are known to follow."
     nats: float
     heard = 128 # notes
     least = 24  # fewer tell no scale

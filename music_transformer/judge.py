@@ -197,7 +197,7 @@ def show_table(found:dict)->str: # what `table` gave
 def _cell(interval):
     mean,low,high = interval
     if mean is None or mean!=mean: return '-'
-    return f'{mean:.2f}' + (f' ({low:.2f} to {high:.2f})' if low==low else '')
+    return f'{mean:.2f}' + ('' if low is None or low!=low else f' ({low:.2f} to {high:.2f})')
 
 # %% ../nbs/06b_judge.ipynb #b6044b92
 def _standard(pieces:list)->np.ndarray: # (N, F)
@@ -252,6 +252,7 @@ def minutes(
 
 def pieces_in(folder:str|Path)->list: # of `Performance`
     "The MIDI files of a folder, in the order of their names. `ValueError` if none can be read; it says which cannot."
+    if Path(folder).is_file(): raise NotADirectoryError(f'{folder} is a file; name the folder that holds it.')
     found = sorted(o for o in Path(folder).iterdir() if is_midi(o.name))
     pieces = [o for o in map(_read, found) if o is not None]
     if not pieces: raise ValueError(f'{folder} holds no MIDI files{" that can be read" if found else ""}.')
@@ -261,7 +262,9 @@ def _read(file):
     "A MIDI file; `None`, and word of it, if it cannot be read."
     try: return read_midi(file)
     except MidiError as e: print(f'left out: {e}')
-    except OSError as e: print(f'left out: {file}: {e.strerror}')
+    except IsADirectoryError: print(f'left out: {file} is a folder.')
+    except FileNotFoundError: print(f'left out: {file} is a link to a file that is not there.')
+    except OSError as e: print(f'left out: {file} cannot be opened: {e.strerror or e}.')
 
 # %% ../nbs/06b_judge.ipynb #c89f84ba
 def shuffled(

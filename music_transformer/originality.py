@@ -235,7 +235,7 @@ def originality(
     index:Index=None, # MAESTRO's, which comes with the package, when `None`
 )->Originality:
     "How much of a piece stands in the training set. `ValueError` for a piece of fewer than nine notes."
-    if isinstance(p, Performance|str): ids = encode(p)     # which refuses a path
+    if isinstance(p, Performance|str|Path): ids = encode(p) # which refuses a path
     else: ids,p = np.asarray(p),decode(p)
     index = index or packaged_index()
     key,_ = in_order(ids)

@@ -171,7 +171,7 @@ def test_no_more_strikes_a_second_than_asked_after_repeated_notes(model):
     for t in q.notes['start'][q.info['new']]: assert ((q.notes['start']>t-1) & (q.notes['start']<t)).sum()<=3
 
 def test_what_follows_says_which_scale_we_are_in(model):
-    "Nothing has sounded; a flood of notes in F sharp major follows. What a random model puts before them is off that scale about half as often."
+    "Nothing has sounded; a flood of notes in F sharp major follows. What a random model puts before them is off that scale less than half as often."
     later = Performance([(4+i*.1, 4.09+i*.1, 54+(0,2,4,5,7,9,11)[3*i%7]+12*(i%2), 66) for i in range(60)])
     def off(sampling):
         new = [fill(model, later, 0, 3, seed=s, particles=1, **sampling) for s in range(1, 13)]

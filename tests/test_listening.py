@@ -44,6 +44,7 @@ def test_small_things_are_judged_or_refused(tmp_path):
     with pytest.raises(TypeError, match='read_midi'): features('a.mid')
     long = Performance([(i*.2, i*.2+.2, 60+5*i%13, 64) for i in range(40)])
     assert show_table(table(dict(one=[long]))).count(' to ')==0, 'an interval of one piece'
+    assert ' to ' not in show_table(dict(after=dict(one=[3., None, None], none=[None]*3))), 'as JSON keeps it'
     wide = show_table(dict(louder=dict(a=(-1e30, -2e30, -1e29), b=(1, 2, 3)))).splitlines()
     assert len({len(o) for o in wide})==1 and ' 1.00 (2.00 to 3.00)' in wide[1]
     with pytest.raises(ValueError, match='at least 10'): auc([tune]*3, [tune]*30)
@@ -63,7 +64,7 @@ def test_what_cannot_be_read_is_left_out(tmp_path, capsys):
     (tmp_path/'c.mid').mkdir()
     assert len(pieces_in(tmp_path))==1
     said = capsys.readouterr().out
-    assert 'b.mid is not a MIDI file' in said and 'c.mid: Is a directory' in said
+    assert 'b.mid is not a MIDI file' in said and 'c.mid is a folder' in said
 
 def test_files_that_are_no_answers_are_named(tmp_path):
     listening_test(dict(a=[tune]), tmp_path/'t.html')

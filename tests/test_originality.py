@@ -1,5 +1,6 @@
 "Is it copied? What is taken from the training set is found, whatever was done to it; what was never met is not."
 import os
+from pathlib import Path
 import numpy as np, pytest
 from music_transformer.corpus import corpus
 from music_transformer.data import Performance
@@ -61,4 +62,5 @@ def test_little_music_measures_no_chance():
     kept = marks(encode(tune))
     def chance(minutes): return originality(tune, Index(kept, np.array([len(kept)]), ['it'], np.zeros(minutes, int))).chance
     assert np.isnan(chance(2)) and np.isnan(chance(FEWEST-1)) and chance(FEWEST)==0
-    with pytest.raises(TypeError, match='read_midi'): originality('a.mid')
+    for path in ('a.mid', Path('a.mid')):
+        with pytest.raises(TypeError, match='read_midi'): originality(path)
