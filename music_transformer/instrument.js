@@ -344,7 +344,7 @@ export class Clock {
   }
 
   wait(now) {
-    this.at = now
+    this.at = Math.min(now, this.take.horizon)  // a late look is not a wrong one
     this.waiting = true
     this.underruns++
     this.tell('waiting')
