@@ -33,7 +33,7 @@ check: style ## before each commit: style and the fast tests, a minute
 test: export OMP_NUM_THREADS = 1
 test: style ## everything; sets itself up first
 	$(BIN)/nbdev-test --n-workers 2
-	$(BIN)/pytest -q -rs -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest -q -rs -n 2 --dist loadfile --no-loadscope-reorder
 
 docs: $(VENV)/.dev ## the site, in _docs
 	$(BIN)/python docs/rooms.py

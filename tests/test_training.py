@@ -45,7 +45,7 @@ def start(*args, target=train):
     p = forks.Process(target=target, args=args); p.start()
     return p
 
-def ended(p): p.join(60); return p.exitcode
+def ended(p): p.join(300); return p.exitcode
 
 def last(run):
     try: return json.loads((run/'last/run.json').read_text())
