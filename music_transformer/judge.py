@@ -10,6 +10,7 @@ __all__ = ['TOGETHER', 'LINE', 'STRETCH', 'LONG', 'NAMES', 'FOLDS', 'groups', 't
            'pieces_in', 'shuffled']
 
 # %% ../nbs/06b_judge.ipynb #9c594278
+import math
 from pathlib import Path
 import numpy as np
 from .data import Performance, _a_performance
@@ -175,14 +176,15 @@ def table(
     return {k: row(k) for k in NAMES}
 
 def _interval(values)->tuple:
-    "Mean and 95 % interval; the mean alone of one value."
+    "Mean and 95 % interval; NaN for a mean of nothing, and for the interval of a single value."
     x = np.array(values, float)
     x = x[~np.isnan(x)]
-    unknown = float('nan')
-    if len(x)<2: return float(x[0]) if len(x) else unknown, unknown, unknown
-    again = np.random.default_rng(0).choice(x, (2000, len(x)))
-    low,high = np.quantile(again.mean(1), [.025, .975]).tolist()
-    return float(x.mean()), low, high
+    mean = low = high = math.nan
+    if len(x): mean = float(x.mean())
+    if len(x)>1:
+        again = np.random.default_rng(0).choice(x, (2000, len(x)))
+        low,high = np.quantile(again.mean(1), [.025, .975]).tolist()
+    return mean, low, high
 
 # %% ../nbs/06b_judge.ipynb #aff8b945
 def show_table(found:dict)->str: # what `table` gave
@@ -195,9 +197,10 @@ def show_table(found:dict)->str: # what `table` gave
     return '\n'.join(wide.format(*o) for o in rows)
 
 def _cell(interval):
-    mean,low,high = interval
-    if mean is None or mean!=mean: return '-'
-    return f'{mean:.2f}' + ('' if low is None or low!=low else f' ({low:.2f} to {high:.2f})')
+    mean,low,high = (math.nan if o is None else o for o in interval) # JSON keeps NaN as null
+    if mean!=mean: return '-'
+    if low!=low: return f'{mean:.2f}'
+    return f'{mean:.2f} ({low:.2f} to {high:.2f})'
 
 # %% ../nbs/06b_judge.ipynb #b6044b92
 def _standard(pieces:list)->np.ndarray: # (N, F)
